@@ -1,0 +1,89 @@
+/**
+ * Which broker programs this machine has. Plain JavaScript, since the installer runs it without a compiler; the types
+ * stand in programs.d.mts.
+ */
+import { accessSync, constants, readdirSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+
+/** Kafka releases to take, the most wanted first: a mirror may not serve the newest. */
+export const kafkaVersions = ['4.4.0', '4.3.1', '4.2.1', '4.1.2', '4.0.2']
+
+/** What to do when a broker is missing. */
+export const howToGet = {
+  rabbitmq:
+    'set TEST_AMQP_URL, start Docker, or install rabbitmq-server (Debian: as root, node test/brokers/install.mjs)',
+  kafka: 'set TEST_KAFKA_BROKERS, start Docker, or install Java 17 and Maven and run node test/brokers/install.mjs',
+  redis: 'set TEST_REDIS_URL, start Docker, or install redis-server (Debian: as root, node test/brokers/install.mjs)',
+}
+
+/** The variable that holds a broker's address, where one runs already. */
+export const addressVariable = {
+  rabbitmq: 'TEST_AMQP_URL',
+  kafka: 'TEST_KAFKA_BROKERS',
+  redis: 'TEST_REDIS_URL',
+}
+
+export function findProgram(name, folders = (process.env.PATH ?? '').split(delimiter)) {
+  return folders.map((folder) => join(folder, name)).find(isExecutable)
+}
+
+export function findRabbitmq() {
+  // Debian's wrapper in sbin changes the user and logs to the system, so the programs behind it come first.
+  const behindWrappers = [
+    '/usr/lib/rabbitmq/bin',
+    '/opt/rabbitmq/sbin',
+    '/opt/homebrew/opt/rabbitmq/sbin',
+    '/usr/local/opt/rabbitmq/sbin',
+  ]
+  const server = findProgram('rabbitmq-server', behindWrappers) ?? findProgram('rabbitmq-server')
+  const epmd = findProgram('epmd')
+  return server === undefined || epmd === undefined ? undefined : { server, epmd }
+}
+
+export function findRedis() {
+  return findProgram('redis-server')
+}
+
+export function kafkaCacheFolder() {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'queue-key-auth')
+}
+
+/** Kafka is its jars: `KAFKA_HOME` where it is set, else what the installer has fetched, the newest first. */
+export function findKafka() {
+  const java = findProgram('java', process.env.JAVA_HOME ? [join(process.env.JAVA_HOME, 'bin')] : undefined)
+  if (java === undefined) return undefined
+  const fetched = kafkaVersions.map((version) => join(kafkaCacheFolder(), `kafka-${version}`))
+  const folders = process.env.KAFKA_HOME ? [join(process.env.KAFKA_HOME, 'libs'), ...fetched] : fetched
+  for (const libraries of folders) {
+    const version = kafkaVersionIn(libraries)
+    if (version !== undefined) return { java, libraries, version }
+  }
+  return undefined
+}
+
+function kafkaVersionIn(folder) {
+  try {
+    return readdirSync(folder)
+      .join('\n')
+      .match(/^kafka_2\.13-(4\.[\d.]+)\.jar$/m)?.[1]
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/** Asks testcontainers, so that it and the installer never disagree about where an engine listens. */
+export async function findDockerEngine() {
+  const { getContainerRuntimeClient } = await import('testcontainers')
+  return await getContainerRuntimeClient().catch(() => undefined)
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
