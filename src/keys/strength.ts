@@ -1,0 +1,99 @@
+import type { JsonWebKey, KeyObject } from 'node:crypto'
+import type { SourcePosition } from '../errors.ts'
+import type { KeyType } from './algorithms.ts'
+import { isCanonicalPoint, isLowOrderPoint } from './edwards-points.ts'
+import { keyError, SUPPORTED } from './key-error.ts'
+
+const MIN_RSA_BITS = 2048
+const MAX_RSA_BITS = 8192
+
+/** How a SubjectPublicKeyInfo names the two curves (RFC 5480), after its outermost length. */
+const CURVES: readonly { readonly type: KeyType; readonly identifier: Buffer }[] = [
+  { type: 'p256', identifier: Buffer.from('301306072a8648ce3d020106082a8648ce3d030107', 'hex') },
+  { type: 'p384', identifier: Buffer.from('301006072a8648ce3d020106052b81040022', 'hex') },
+]
+
+/**
+ * The type and the public JWK of a public key that is strong enough to be trusted.
+ *
+ * @throws SetupError `key-type-unsupported`, `key-too-weak` or `key-malformed`
+ */
+export function checkStrength(
+  publicKey: KeyObject,
+  position: SourcePosition | undefined,
+): { readonly type: KeyType; readonly jwk: JsonWebKey } {
+  switch (publicKey.asymmetricKeyType) {
+    case 'ed25519':
+      return { type: 'ed25519', jwk: checkEd25519(publicKey.export({ format: 'jwk' }), position) }
+    case 'ec': {
+      const type = curveOf(publicKey, position)
+      return { type, jwk: publicKey.export({ format: 'jwk' }) }
+    }
+    case 'rsa':
+      return { type: 'rsa', jwk: checkRsa(publicKey.export({ format: 'jwk' }), position) }
+    case 'rsa-pss':
+      throw keyError(
+        'key-type-unsupported',
+        'this RSA key is restricted to PSS, a form that few programs read; make one with ' +
+          '`openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072`, which signs PS256 as well',
+        position,
+      )
+    default:
+      throw keyError(
+        'key-type-unsupported',
+        `a key of type ${publicKey.asymmetricKeyType ?? 'unknown'} is not supported; ${SUPPORTED}`,
+        position,
+      )
+  }
+}
+
+function checkEd25519(jwk: JsonWebKey, position: SourcePosition | undefined): JsonWebKey {
+  const point = Buffer.from(jwk.x ?? '', 'base64url')
+  if (isLowOrderPoint(point)) {
+    throw keyError('key-too-weak', 'under this Ed25519 key (a point of low order) anybody can sign', position)
+  }
+  if (!isCanonicalPoint(point)) {
+    throw keyError('key-malformed', 'this Ed25519 key is not encoded canonically (RFC 8032)', position)
+  }
+  return jwk
+}
+
+/**
+ * Reads the encoded key, because Node.js 20 aborts the process when it is asked for the details or the JWK of the point
+ * at infinity. Exporting that point as SPKI fails, and curves with explicit parameters do not match.
+ */
+function curveOf(publicKey: KeyObject, position: SourcePosition | undefined): KeyType {
+  let spki: Buffer
+  try {
+    spki = publicKey.export({ type: 'spki', format: 'der' })
+  } catch {
+    throw keyError('key-malformed', 'this elliptic curve key has no usable point', position)
+  }
+  const curve = CURVES.find(({ identifier }) => spki.subarray(2, 2 + identifier.length).equals(identifier))
+  if (curve !== undefined) return curve.type
+  throw keyError('key-type-unsupported', `this elliptic curve is not supported; ${SUPPORTED}`, position)
+}
+
+function checkRsa(jwk: JsonWebKey, position: SourcePosition | undefined): JsonWebKey {
+  const [n, e] = [integer(jwk.n), integer(jwk.e)]
+  const bits = n.toString(2).length
+  if (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS) {
+    throw keyError(
+      'key-too-weak',
+      `an RSA key of ${bits} bits is not accepted; use ${MIN_RSA_BITS} to ${MAX_RSA_BITS} bits, or Ed25519`,
+      position,
+    )
+  }
+  if (n % 2n === 0n || e % 2n === 0n || e < 65537n) {
+    throw keyError(
+      'key-too-weak',
+      'the modulus and exponent of an RSA key must be odd, the exponent at least 65537',
+      position,
+    )
+  }
+  return jwk
+}
+
+function integer(base64url: string | undefined): bigint {
+  return BigInt(`0x${Buffer.from(base64url ?? '', 'base64url').toString('hex') || '0'}`)
+}
