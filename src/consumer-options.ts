@@ -1,0 +1,21 @@
+import type { DeadLetter } from './dead-letter.ts'
+import type { Rejected, Verdict } from './verdict.ts'
+
+/** What becomes of a rejected message. */
+export type OnRejected =
+  /** store it at the dead-letter destination, confirmed, then acknowledge it */
+  | 'dead-letter'
+  /** leave it to the broker's own dead-lettering */
+  | 'reject'
+  /** drop it */
+  | 'acknowledge'
+
+/** What every consumer can be told, whatever its transport. */
+export interface ConsumerOptions<Native = unknown> {
+  /** default `dead-letter` */
+  readonly onRejected?: OnRejected | ((rejection: Rejected, message: Native) => OnRejected)
+  /** replaces where dead letters are stored; resolved: stored, rejected: the message is held and this is tried again */
+  readonly deadLetter?: (letter: DeadLetter<Native>) => Promise<void>
+  /** hears every verdict; what it throws becomes a process warning */
+  readonly onVerdict?: (verdict: Verdict, message: Native) => void
+}

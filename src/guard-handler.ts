@@ -1,0 +1,79 @@
+import type { ConsumerOptions } from './consumer-options.ts'
+import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
+import type { CoveredProperties, HeaderValue, ReceivedMessage } from './message.ts'
+import { mark } from './verdict.ts'
+import type { Verifier } from './verifier.ts'
+import { splitHeaders } from './view.ts'
+
+/** A delivery of a transport that this package does not ship. */
+export interface PlainDelivery {
+  readonly message: ReceivedMessage
+  /** tells the transport that the message is done with */
+  acknowledge(): void | Promise<void>
+  /** leaves it to the transport's own dead-lettering, for `onRejected: 'reject'` */
+  reject?(): void | Promise<void>
+}
+
+/** What the handler gets: the signed parts only. `senderOf(message)` says who signed it. */
+export interface HandledMessage {
+  readonly queue: string
+  readonly destination: string | undefined
+  readonly payload: Uint8Array | null
+  readonly properties: CoveredProperties
+  readonly headers: Readonly<Record<string, HeaderValue>>
+}
+
+const NO_BROKER_HEADERS: ReadonlySet<string> = new Set()
+
+/**
+ * Verifies a delivery, runs the handler and settles: for transports that this package does not ship. Resolves when the
+ * message is settled; rejects with the handler's own error, and then nothing is settled.
+ *
+ * `options.deadLetter` is where rejected messages go; without it `onRejected` must say otherwise.
+ *
+ * ```ts
+ * await guardHandler({ message, acknowledge: () => job.done() }, verifier, handle, { deadLetter: (letter) => store(letter) })
+ * ```
+ */
+export async function guardHandler(
+  delivery: PlainDelivery,
+  verifier: Verifier,
+  handler: (message: HandledMessage) => void | Promise<void>,
+  options: ConsumerOptions<ReceivedMessage> & { readonly signal?: AbortSignal },
+): Promise<Outcome> {
+  const guard = new Guard<ReceivedMessage>(verifier, options)
+  const { message } = delivery
+  const guarded: Delivery<ReceivedMessage> = {
+    received: message,
+    native: message,
+    async handle(admission) {
+      try {
+        await handler(handledMessage(message, admission))
+      } catch (error) {
+        await admission.release()
+        throw error
+      }
+      if (await admission.commit()) await delivery.acknowledge()
+    },
+    acknowledge: () => delivery.acknowledge(),
+    deadLetter: async () => {
+      throw new Error('guardHandler was given no deadLetter option; pass one, or set onRejected')
+    },
+    ...(delivery.reject !== undefined && { reject: () => delivery.reject?.() }),
+  }
+  try {
+    return await guard.receive(guarded)
+  } finally {
+    guard.close()
+  }
+}
+
+function handledMessage(message: ReceivedMessage, { verdict, verified, release }: Admission): HandledMessage {
+  const { queue, payload, properties = {}, headers, deliveredBy } = message
+  const asIs = { visible: { ...headers }, unsigned: {} }
+  const split = verified === undefined ? asIs : splitHeaders(headers, verified.coveredHeaders, NO_BROKER_HEADERS)
+  const destination = verified?.sender.destination ?? deliveredBy[0]
+  const view: HandledMessage = { queue, destination, payload, properties, headers: split.visible }
+  mark(view, { verdict, unsignedHeaders: split.unsigned, release })
+  return view
+}

@@ -1,0 +1,285 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { backOff } from './back-off.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import { createDeadLetter, type DeadLetter, UnstorableError } from './dead-letter.ts'
+import { publish } from './events.ts'
+import { type Lease, Leases, NO_LEASE } from './leases.ts'
+import type { ReceivedMessage } from './message.ts'
+import type { BeginResult, ReplayClaim } from './replay/replay-store.ts'
+import { Reporter } from './reporter.ts'
+import type { Deferred, Refused, Rejected, Skipped, Verdict } from './verdict.ts'
+import type { CheckResult, Verified, Verifier } from './verifier.ts'
+
+/**
+ * The only control flow for consumers: verify, then the replay store, then the handler, or else settle the message. The
+ * transport is behind {@link Delivery}.
+ */
+
+/** One delivery of a message, as a transport hands it to the guard. */
+export interface Delivery<Native = unknown> {
+  readonly received: ReceivedMessage
+  /** the client's own message, for callbacks */
+  readonly native: Native
+  /**
+   * Hands the message to the user's code. Called at most once, in the order of deliveries, synchronously where keys and
+   * replay state are in memory. What it throws or rejects with is the user's own and passes through.
+   */
+  handle(admission: Admission): void | Promise<void>
+  /** Settles the message without handling it; its dead letter, if any, is stored by then. */
+  acknowledge(): void | Promise<void>
+  /** Leaves the message to the broker's own dead-lettering. Absent: the transport has none. */
+  reject?(): void | Promise<void>
+  /**
+   * Stores a dead letter and resolves when the transport confirmed it. Rejecting means: not stored, try again; with
+   * {@link UnstorableError}: it can never be stored.
+   */
+  deadLetter(letter: DeadLetter<Native>): Promise<void>
+}
+
+/** The permission to handle a message, and what has to be said when that is over. */
+export interface Admission extends Lease {
+  readonly verdict: Verdict
+  /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
+  readonly verified: Verified | undefined
+}
+
+export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
+  /** when it aborts, held messages are let go: they stay unsettled, for the transport to give back */
+  readonly signal?: AbortSignal
+}
+
+/** How a delivery ended. `let-go`: it is unsettled and was not handled. */
+export type Outcome = 'handled' | 'settled' | 'let-go'
+
+/** A delivery on its way through the guard. */
+interface Arrival<Native> {
+  readonly delivery: Delivery<Native>
+  /** unique and the same for every try, so that asking the replay store again is harmless */
+  readonly owner: string
+  /** how often it was held */
+  readonly attempt: number
+}
+
+type Decision =
+  | { readonly refused: Refused }
+  | { readonly verdict: Verdict; readonly verified: Verified | undefined; readonly claim: ReplayClaim | undefined }
+
+/** A dead letter that cannot be written is tried again at this pace, in case a limit was raised. */
+const PARKED_DELAY_MS = 60_000
+
+const STORE_UNAVAILABLE: Decision = {
+  refused: { outcome: 'deferred', code: 'store-unavailable', detail: 'the replay store cannot be reached' },
+}
+const IN_PROGRESS: Decision = {
+  refused: { outcome: 'deferred', code: 'in-progress', detail: 'a copy of it is being handled' },
+}
+
+/** Guards the deliveries of one consumer. */
+export class Guard<Native = unknown> {
+  readonly #verifier: Verifier
+  readonly #options: GuardOptions<Native>
+  readonly #leases: Leases | undefined
+  readonly #reporter: Reporter<Native>
+  readonly #id = randomBytes(12).toString('base64url')
+  #arrivals = 0
+  /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
+  #turn: Promise<void> | undefined
+
+  constructor(verifier: Verifier, options: GuardOptions<Native> = {}) {
+    const { replay, leaseSeconds } = verifier
+    this.#verifier = verifier
+    this.#options = options
+    this.#leases = replay === undefined ? undefined : new Leases(replay, leaseSeconds, options.signal)
+    this.#reporter = new Reporter(verifier, options.onVerdict)
+  }
+
+  /**
+   * Takes a delivery through the checks. Synchronous all the way into `handle` where keys and replay state are in memory
+   * and no earlier delivery waits; what `handle` throws is then thrown here.
+   *
+   * Decisions are made side by side and carried out in order. A delivery's turn ends when its handler was called, not
+   * when it is through; one that is held or dead-lettered lets the others pass.
+   */
+  receive(delivery: Delivery<Native>): Outcome | Promise<Outcome> {
+    const arrival = { delivery, owner: `${this.#id}.${++this.#arrivals}`, attempt: 0 }
+    const decision = this.#decide(arrival)
+    if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
+    const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))
+    const turn = started.then(nothing, nothing).then(() => {
+      if (this.#turn === turn) this.#turn = undefined
+    })
+    this.#turn = turn
+    return started.then(({ outcome }) => outcome)
+  }
+
+  /** Stops renewing leases, for a transport whose channel is gone. What is in hand can still be committed. */
+  close(): void {
+    this.#leases?.close()
+  }
+
+  #decide(arrival: Arrival<Native>): Decision | Promise<Decision> {
+    const { received } = arrival.delivery
+    const result = this.#verifier.check(received)
+    if (this.#verifier.policyOf(received.queue).rollout === 'observe') {
+      return { verdict: 'outcome' in result ? result : authorized(result), verified: undefined, claim: undefined }
+    }
+    if ('outcome' in result && result.outcome === 'rejected' && result.code === 'key-unknown') {
+      const refreshed = this.#verifier.refreshKeys()
+      if (refreshed !== undefined) return refreshed.then(() => this.#begin(arrival, this.#verifier.check(received)))
+    }
+    return this.#begin(arrival, result)
+  }
+
+  #begin(arrival: Arrival<Native>, result: CheckResult): Decision | Promise<Decision> {
+    if ('outcome' in result) {
+      return result.outcome === 'unsigned'
+        ? { verdict: result, verified: undefined, claim: undefined }
+        : { refused: result }
+    }
+    const store = this.#verifier.replay
+    if (store === undefined) return { verdict: authorized(result), verified: result, claim: undefined }
+    const { received } = arrival.delivery
+    const { service, tokenId } = result.sender
+    const claim: ReplayClaim = {
+      key: JSON.stringify([received.queue, service, tokenId]),
+      digest: result.digest,
+      position: received.position,
+      owner: arrival.owner,
+      leaseSeconds: this.#verifier.leaseSeconds,
+    }
+    try {
+      const answer = store.begin(claim)
+      if (!(answer instanceof Promise)) return begun(result, claim, answer)
+      return answer.then(
+        (answered) => begun(result, claim, answered),
+        () => STORE_UNAVAILABLE,
+      )
+    } catch {
+      return STORE_UNAVAILABLE
+    }
+  }
+
+  #carryOut(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
+    if ('refused' in decision) return this.#turnDown(arrival, decision.refused)
+    const { delivery } = arrival
+    const { verdict, verified, claim } = decision
+    const lease = this.#hold(delivery.received.queue, claim)
+    // The last look, right before the handler: the message may have waited for the store or for its turn.
+    const late = verified === undefined ? undefined : this.#verifier.recheck(verified)
+    if (late !== undefined) {
+      const released = lease.release()
+      if (!(released instanceof Promise)) return this.#turnDown(arrival, late)
+      return released.then(() => this.#turnDown(arrival, late))
+    }
+    this.#reporter.verdict(delivery, verdict)
+    const handled = delivery.handle({ verdict, verified, commit: lease.commit, release: lease.release })
+    return handled instanceof Promise ? handled.then(() => 'handled') : 'handled'
+  }
+
+  #hold(queue: string, claim: ReplayClaim | undefined): Lease {
+    if (claim === undefined || this.#leases === undefined) return NO_LEASE
+    return this.#leases.hold(claim, this.#verifier.retentionSeconds(queue))
+  }
+
+  #turnDown(arrival: Arrival<Native>, refused: Refused): Outcome | Promise<Outcome> {
+    const { delivery, attempt } = arrival
+    if (refused.outcome !== 'deferred' || attempt === 0) this.#reporter.verdict(delivery, refused)
+    switch (refused.outcome) {
+      case 'deferred':
+        return this.#wait(arrival, refused)
+      case 'skipped':
+        return this.#settle(delivery, refused, 'acknowledged')
+      case 'rejected':
+        return this.#reject(delivery, refused)
+    }
+  }
+
+  async #wait(arrival: Arrival<Native>, refused: Deferred): Promise<Outcome> {
+    const { delivery, attempt } = arrival
+    publish('queue-key-auth:held', () => ({ queue: delivery.received.queue, code: refused.code, attempt }))
+    if (!(await this.#pause(backOff(attempt)))) return 'let-go'
+    return this.#carryOut({ ...arrival, attempt: attempt + 1 }, await this.#decide(arrival))
+  }
+
+  #reject(delivery: Delivery<Native>, rejected: Rejected): Outcome | Promise<Outcome> {
+    const how = this.#reporter.choose(this.#options.onRejected, rejected, delivery.native)
+    if (how === 'acknowledge') return this.#settle(delivery, rejected, 'acknowledged')
+    if (how === 'reject' && delivery.reject !== undefined) return this.#settle(delivery, rejected, 'rejected')
+    return this.#deadLetter(delivery, rejected)
+  }
+
+  /** Nothing is settled before the dead letter is confirmed. */
+  async #deadLetter(delivery: Delivery<Native>, rejected: Rejected): Promise<Outcome> {
+    const letter = createDeadLetter(rejected, delivery.received, delivery.native)
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await (this.#options.deadLetter?.(letter) ?? delivery.deadLetter(letter))
+        break
+      } catch (error) {
+        const permanent = error instanceof UnstorableError
+        this.#reporter.deadLetterFailed(letter, permanent, error)
+        if (!(await this.#pause(permanent ? PARKED_DELAY_MS : backOff(attempt)))) return 'let-go'
+      }
+    }
+    return await this.#settle(delivery, rejected, 'dead-lettered')
+  }
+
+  #settle(
+    delivery: Delivery<Native>,
+    refused: Rejected | Skipped,
+    how: 'dead-lettered' | 'rejected' | 'acknowledged',
+  ): Outcome | Promise<Outcome> {
+    const settled = (): Outcome => {
+      publish('queue-key-auth:settled', () => ({ queue: delivery.received.queue, code: refused.code, how }))
+      return 'settled'
+    }
+    try {
+      const settling = how === 'rejected' ? delivery.reject?.() : delivery.acknowledge()
+      // Where settling fails the channel is gone: the message is unsettled and comes again.
+      return settling instanceof Promise ? settling.then(settled, letGo) : settled()
+    } catch {
+      return letGo()
+    }
+  }
+
+  /** False: the consumer let go meanwhile. */
+  async #pause(milliseconds: number): Promise<boolean> {
+    const { signal } = this.#options
+    try {
+      await sleep(milliseconds, undefined, signal === undefined ? {} : { signal })
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+function begun(verified: Verified, claim: ReplayClaim, answer: BeginResult): Decision {
+  const { fingerprint, service } = verified.sender
+  const signer = { fingerprint, service }
+  switch (answer) {
+    case 'run':
+      return { verdict: authorized(verified), verified, claim }
+    case 'in-progress':
+      return IN_PROGRESS
+    case 'duplicate':
+      return { refused: { outcome: 'skipped', code: 'duplicate', detail: 'it was handled before', ...signer } }
+    case 'reused': {
+      const detail = 'another message was signed under the same token id'
+      return { refused: { outcome: 'rejected', code: 'token-id-reused', detail, ...signer } }
+    }
+  }
+}
+
+function authorized(verified: Verified): Verdict {
+  return { outcome: 'authorized', sender: verified.sender }
+}
+
+function nothing(): undefined {
+  return undefined
+}
+
+function letGo(): 'let-go' {
+  return 'let-go'
+}

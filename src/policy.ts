@@ -1,0 +1,112 @@
+import { QueuePatterns } from './authorized-keys/patterns.ts'
+import { SetupError } from './errors.ts'
+import { quote } from './text.ts'
+
+/** What a consumer demands of the messages of a queue. */
+export interface QueuePolicy {
+  /**
+   * `enforce` (default): only authorized messages reach the handler. `observe`: every message is verified and reported,
+   * and handed on as it is.
+   */
+  readonly rollout?: 'enforce' | 'observe'
+  /** until then a message without a token passes; one with a bad token never does. RFC 3339 text or Date */
+  readonly acceptUnsignedUntil?: string | Date
+  /**
+   * Patterns over the destination that was signed, such as `amqp:orders/order.*`, for messages that arrive by another
+   * address than the one they were sent to (retry loops, shovels, mirrored topics). The handler then sees the signed
+   * address. `delivered` in the list demands the address of the delivery too, which alone is the default.
+   */
+  readonly destinations?: readonly string[]
+  /** how long a message may wait between signing and handling, in seconds; default 604,800 (7 days) */
+  readonly maxAgeSeconds?: number
+}
+
+export const DEFAULT_MAX_AGE_SECONDS = 604_800
+
+/** A policy with its defaults filled in. */
+export interface ResolvedPolicy {
+  readonly rollout: 'enforce' | 'observe'
+  /** milliseconds since 1970 */
+  readonly acceptUnsignedUntil: number | undefined
+  /** the signed destination must equal the addresses of the delivery */
+  readonly delivered: boolean
+  /** and it must match one of these */
+  readonly destinations: QueuePatterns | undefined
+  readonly maxAgeSeconds: number
+}
+
+/** The most queues whose policy is remembered; beyond that it is looked up each time. */
+const MAX_REMEMBERED = 10_000
+
+/** The policies of one verifier: a default, and others by queue name or pattern. An exact name goes before patterns. */
+export class Policies {
+  readonly #default: ResolvedPolicy
+  readonly #exact = new Map<string, ResolvedPolicy>()
+  readonly #patterns: (readonly [QueuePatterns, ResolvedPolicy])[] = []
+  readonly #remembered = new Map<string, ResolvedPolicy>()
+
+  constructor(defaults: QueuePolicy, queues: Readonly<Record<string, QueuePolicy>> = {}) {
+    this.#default = resolve(defaults, 'the default policy')
+    for (const [name, policy] of Object.entries(queues)) {
+      const resolved = resolve({ ...defaults, ...policy }, `queues[${quote(name)}]`)
+      if (/[*?!]/.test(name)) this.#patterns.push([QueuePatterns.parse(name), resolved])
+      else this.#exact.set(name, resolved)
+    }
+  }
+
+  of(queue: string): ResolvedPolicy {
+    const remembered = this.#remembered.get(queue)
+    if (remembered !== undefined) return remembered
+    const found =
+      this.#exact.get(queue) ?? this.#patterns.find(([patterns]) => patterns.matches(queue))?.[1] ?? this.#default
+    if (this.#remembered.size < MAX_REMEMBERED) this.#remembered.set(queue, found)
+    return found
+  }
+
+  /** Every policy there is, with a name for errors. */
+  all(): ResolvedPolicy[] {
+    return [this.#default, ...this.#exact.values(), ...this.#patterns.map(([, policy]) => policy)]
+  }
+}
+
+function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
+  const { rollout = 'enforce', acceptUnsignedUntil, destinations, maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = policy
+  if (rollout !== 'enforce' && rollout !== 'observe') {
+    throw new SetupError('option-invalid', `${where}: rollout must be "enforce" or "observe"`)
+  }
+  if (typeof maxAgeSeconds !== 'number' || !(maxAgeSeconds > 0)) {
+    throw new SetupError('option-invalid', `${where}: maxAgeSeconds must be a positive number of seconds, or Infinity`)
+  }
+  if (destinations !== undefined && (!Array.isArray(destinations) || destinations.length === 0)) {
+    throw new SetupError('option-invalid', `${where}: destinations must be a list of patterns such as "amqp:orders/*"`)
+  }
+  const patterns = destinations?.filter((pattern) => pattern !== 'delivered')
+  for (const pattern of patterns ?? []) {
+    if (!/^!?[a-z*][a-z0-9*-]*:/.test(pattern)) {
+      throw new SetupError(
+        'option-invalid',
+        `${where}: destination pattern ${quote(pattern)} has no scheme; write for example "amqp:<exchange>/<routing key>"`,
+      )
+    }
+  }
+  return {
+    rollout,
+    acceptUnsignedUntil: acceptUnsignedUntil === undefined ? undefined : parseDate(acceptUnsignedUntil, where),
+    delivered: destinations === undefined || destinations.includes('delivered'),
+    destinations: patterns === undefined || patterns.length === 0 ? undefined : QueuePatterns.parse(patterns),
+    maxAgeSeconds,
+  }
+}
+
+const RFC3339 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/
+
+function parseDate(value: string | Date, where: string): number {
+  const time = value instanceof Date ? value.getTime() : RFC3339.test(value) ? Date.parse(value) : Number.NaN
+  if (Number.isNaN(time)) {
+    throw new SetupError(
+      'option-invalid',
+      `${where}: acceptUnsignedUntil must be a Date or a text such as "2026-12-31T00:00Z"`,
+    )
+  }
+  return time
+}

@@ -1,0 +1,170 @@
+import { hash, type JsonWebKey, type KeyObject, randomFillSync } from 'node:crypto'
+import { digestParts } from './covered-parts.ts'
+import { SetupError } from './errors.ts'
+import { type Algorithm, algorithmsFor, defaultAlgorithm } from './keys/algorithms.ts'
+import { generatePrivateKey } from './keys/generate.ts'
+import { readPrivateKeyFile } from './keys/key-files.ts'
+import { readPrivateKey } from './keys/private-key.ts'
+import { openSshPublicKey, type PublicKey, publicKeyOf } from './keys/public-key.ts'
+import { signData } from './keys/signatures.ts'
+import type { Message } from './message.ts'
+import { quote } from './text.ts'
+import { encodeClaims, encodeHeader, isDestination, isServiceName, MAX_TOKEN_LENGTH } from './token.ts'
+import { HeaderSelection } from './unsigned-headers.ts'
+
+export interface SignerOptions {
+  /** the name this service signs as; the authorized line of its key must have the same */
+  readonly service: string
+  /** pins the algorithm of an RSA key to `RS256`; every other key has one algorithm only. Default for RSA: `PS256` */
+  readonly algorithm?: Algorithm
+  /** headers to leave unsigned besides the tracing defaults, `x-legacy-*` style; the handler does not get to see them */
+  readonly unsignedHeaders?: readonly string[]
+  /** a deadline in whole seconds from signing: handling must not start after it. Default: none */
+  readonly expiresInSeconds?: number
+}
+
+export interface SignerKeyOptions extends SignerOptions {
+  /** opens an encrypted PKCS#8 key */
+  readonly passphrase?: string | Uint8Array
+}
+
+/** Signs messages for one service with its private key. Synchronous, so that it fits into a client's `publish`. */
+export class Signer {
+  readonly service: string
+  readonly algorithm: Algorithm
+  readonly #privateKey: KeyObject
+  readonly #publicKey: PublicKey
+  readonly #header: string
+  readonly #selection: HeaderSelection
+  readonly #expiresInSeconds: number | undefined
+  readonly #ids = new TokenIds()
+
+  private constructor(privateKey: KeyObject, options: SignerOptions) {
+    const { service, expiresInSeconds } = options
+    if (typeof service !== 'string' || !isServiceName(service)) {
+      throw new SetupError(
+        'service-invalid',
+        `service ${quote(String(service))} is not 1 to 128 letters, digits and "._/-" with a letter or digit at both ends`,
+      )
+    }
+    if (expiresInSeconds !== undefined && !(Number.isSafeInteger(expiresInSeconds) && expiresInSeconds > 0)) {
+      throw new SetupError('option-invalid', 'expiresInSeconds must be a positive whole number of seconds')
+    }
+    this.service = service
+    this.#privateKey = privateKey
+    this.#publicKey = publicKeyOf(privateKey)
+    this.algorithm = chooseAlgorithm(this.#publicKey, options.algorithm)
+    this.#header = encodeHeader(this.algorithm, this.#publicKey.keyId)
+    this.#selection = new HeaderSelection(options.unsignedHeaders)
+    this.#expiresInSeconds = expiresInSeconds
+  }
+
+  /**
+   * Reads a private key file: PEM (PKCS#8, PKCS#1, SEC1), JWK, or what `ssh-keygen -t ed25519` writes.
+   *
+   * @throws SetupError `key-file-unreadable`, `key-file-permissions`, `key-malformed`, `key-encrypted`,
+   * `key-type-unsupported`, `key-too-weak`, `service-invalid`, `option-invalid`
+   */
+  static async fromFile(path: string, options: SignerKeyOptions): Promise<Signer> {
+    const { passphrase } = options
+    return new Signer(await readPrivateKeyFile(path, passphrase === undefined ? {} : { passphrase }), options)
+  }
+
+  /** The same from a key in memory. */
+  static fromKey(key: KeyObject | string | Uint8Array | JsonWebKey, options: SignerKeyOptions): Signer {
+    const { passphrase } = options
+    return new Signer(readPrivateKey(key, passphrase === undefined ? {} : { passphrase }), options)
+  }
+
+  /** A signer with a new Ed25519 key that exists in this process only: for tests and trials. */
+  static generate(service: string): Signer {
+    return new Signer(generatePrivateKey(), { service })
+  }
+
+  /** The RFC 7638 SHA-256 thumbprint of the public key, 43 characters: the token's `kid`. */
+  get keyId(): string {
+    return this.#publicKey.keyId
+  }
+
+  /** The public key's fingerprint as `ssh-keygen -l` prints it, `SHA256:…`. */
+  get fingerprint(): string {
+    return this.#publicKey.fingerprint
+  }
+
+  /**
+   * The line that authorizes this signer, ready to paste into an `authorized_keys` file.
+   *
+   * @param queues a pattern list, such as `orders.*` or `orders.*,invoices`
+   */
+  authorizedKeysLine(queues: string | readonly string[]): string {
+    const patterns = typeof queues === 'string' ? queues : queues.join(',')
+    if (!/^[!-~]+$/.test(patterns) || patterns.includes('"')) {
+      throw new SetupError('option-invalid', 'queues must be patterns joined by commas, without spaces or quotes')
+    }
+    const pinned = this.algorithm === defaultAlgorithm(this.#publicKey.type) ? '' : `,alg="${this.algorithm}"`
+    return `${this.service} queues="${patterns}"${pinned} ${openSshPublicKey(this.#publicKey)}`
+  }
+
+  /**
+   * The token for a message: one header value, printable ASCII, at most 8192 characters. Every call makes a new one.
+   *
+   * @throws SetupError `destination-invalid`, `header-reserved`, `header-unsupported`
+   */
+  sign(message: Message): string {
+    const { destination, payload, properties, headers } = message
+    if (!isDestination(destination)) {
+      throw new SetupError(
+        'destination-invalid',
+        `destination ${quote(destination)} is not "<scheme>:<components>", percent-encoded and at most 1024 characters`,
+      )
+    }
+    const names = this.#selection.covered(headers)
+    const now = Math.floor(Date.now() / 1000)
+    const claims = encodeClaims({
+      iss: this.service,
+      aud: destination,
+      iat: now,
+      jti: this.#ids.next(),
+      bh: payload === null ? null : hash('sha256', payload, 'base64url'),
+      hh: digestParts(properties, headers, names),
+      ...(names.length > 0 && { hs: names }),
+      ...(this.#expiresInSeconds !== undefined && { exp: now + this.#expiresInSeconds }),
+    })
+    const signingInput = `${this.#header}.${claims}`
+    const signature = signData(this.algorithm, this.#privateKey, Buffer.from(signingInput, 'latin1'))
+    const token = `${signingInput}.${signature.toString('base64url')}`
+    if (token.length > MAX_TOKEN_LENGTH) {
+      throw new SetupError(
+        'header-unsupported',
+        `the names of the headers make the token longer than ${MAX_TOKEN_LENGTH} characters; send fewer or shorter ones`,
+      )
+    }
+    return token
+  }
+}
+
+function chooseAlgorithm(key: PublicKey, wanted: Algorithm | undefined): Algorithm {
+  if (wanted === undefined) return defaultAlgorithm(key.type)
+  const possible = algorithmsFor(key.type)
+  if (possible.includes(wanted)) return wanted
+  throw new SetupError(
+    'option-invalid',
+    `algorithm ${quote(wanted)} does not fit the key; use ${possible.join(' or ')}`,
+  )
+}
+
+/** 128 random bits an id. Drawn in blocks: asking the system for 16 bytes at a time costs more than the rest of a claim. */
+class TokenIds {
+  readonly #block = Buffer.allocUnsafeSlow(4096)
+  #offset = this.#block.length
+
+  next(): string {
+    if (this.#offset === this.#block.length) {
+      randomFillSync(this.#block)
+      this.#offset = 0
+    }
+    const id = this.#block.toString('base64url', this.#offset, this.#offset + 16)
+    this.#offset += 16
+    return id
+  }
+}
