@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type ContainerRuntimeClient, GenericContainer } from 'testcontainers'
-import { freePort, untilReady } from './child.ts'
 import type { BrokerName, BrokerServer } from './kind.ts'
+import { freePort, untilReady } from './ready.ts'
 
 export interface ContainerOptions {
   /** The service of docker-compose.test.yml whose image to run. */
@@ -36,18 +36,19 @@ export async function startContainer(
     .withStartupTimeout(120_000)
   if (options.command !== undefined) definition.withCommand([...options.command])
   const container = await definition.start()
-  const ready = (): Promise<string> => {
-    const name = `container ${container.getId().slice(0, 12)} (${options.service})`
-    const kill = async (): Promise<void> => {
-      await container.stop()
-    }
-    return untilReady({ name, kill, hasEnded: () => false, lastOutput: () => 'docker logs shows more' }, () =>
-      options.probe(address),
-    )
+  const starting = {
+    name: `container ${container.getId().slice(0, 12)} of ${options.service}`,
+    hasEnded: () => false,
+    lastOutput: () => 'its own output is in docker logs',
   }
+  const ready = (): Promise<string> => untilReady(starting, () => options.probe(address))
+  const version = await ready().catch(async (error: unknown) => {
+    await container.stop()
+    throw error
+  })
   return {
     address,
-    version: await ready(),
+    version,
     way: 'docker',
     kill: async () => {
       await engine.container.getById(container.getId()).kill()

@@ -1,20 +1,25 @@
 import { relative } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { BrokerMissing, type FoundBroker, findBroker, requiredBrokers } from './choose.ts'
+import { kafka } from './kafka.ts'
 import type { BrokerKind, BrokerName, BrokerServer } from './kind.ts'
 import { findDockerEngine } from './programs.mjs'
 import { rabbitmq } from './rabbitmq.ts'
+import { redis } from './redis.ts'
 
 declare module 'vitest' {
   /** What tests read with `inject`. An address is undefined where that broker is not there. */
   export interface ProvidedContext {
     amqpUrl: string | undefined
+    redisUrl: string | undefined
+    /** `host:port` of the brokers to start from. */
+    kafkaBrokers: readonly string[] | undefined
     /** The brokers that `startRabbitmq` and its siblings can start here. */
     startableBrokers: readonly BrokerName[]
   }
 }
 
-const kinds: readonly BrokerKind<object, BrokerServer>[] = [rabbitmq]
+const kinds: readonly BrokerKind<object, BrokerServer>[] = [rabbitmq, kafka, redis]
 
 /** Finds or starts the brokers the selected test files need, once a run, and ends them after it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -46,6 +51,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   const engine = await findDockerEngine()
   project.provide('amqpUrl', found.get('rabbitmq')?.address)
+  project.provide('redisUrl', found.get('redis')?.address)
+  project.provide('kafkaBrokers', found.get('kafka')?.address.split(','))
   project.provide(
     'startableBrokers',
     kinds.filter((kind) => engine !== undefined || kind.isInstalled()).map((kind) => kind.name),

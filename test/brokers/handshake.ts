@@ -24,6 +24,42 @@ export async function probeRabbitmq(amqpUrl: string): Promise<string> {
   return start.toString('utf8', at + 4, at + 4 + start.readUInt32BE(at))
 }
 
+/** `INFO server` is answered once the data set is loaded; until then the reply is an error. */
+export async function probeRedis(redisUrl: string): Promise<string> {
+  const url = new URL(redisUrl)
+  const credentials = [url.username, url.password].filter((part) => part !== '').map(decodeURIComponent)
+  const request = [credentials.length > 0 ? respArray(['AUTH', ...credentials]) : '', respArray(['INFO', 'server'])]
+  return await exchange(url, url.protocol === 'rediss:', 6379, Buffer.from(request.join('')), (data) => {
+    const text = data.toString()
+    const refusal = text.match(/^-.*$/m)
+    if (refusal !== null) throw new Error(`${url.host} answered ${refusal[0].trim()}`)
+    return text.match(/^redis_version:(\S+)\r\n/m)?.[1]
+  })
+}
+
+/** ApiVersions version 0, which every release answers; none tells its release. Asks the first of `host:port,…`. */
+export async function probeKafka(brokers: string): Promise<void> {
+  const url = new URL(`kafka://${brokers.split(',')[0]?.trim()}`)
+  const clientId = Buffer.from('probe')
+  const request = Buffer.alloc(14 + clientId.length)
+  request.writeInt32BE(request.length - 4, 0)
+  request.writeInt16BE(18, 4) // api key
+  request.writeInt16BE(0, 6) // api version
+  request.writeInt32BE(1, 8) // correlation id
+  request.writeInt16BE(clientId.length, 12)
+  clientId.copy(request, 14)
+  const answer = await exchange(url, false, 9092, request, (data) =>
+    data.length >= 10 && data.length >= 4 + data.readInt32BE(0) ? data : undefined,
+  )
+  if (answer.readInt32BE(4) !== 1 || answer.readInt16BE(8) !== 0) {
+    throw new Error(`${url.host} did not answer ApiVersions`)
+  }
+}
+
+function respArray(words: readonly string[]): string {
+  return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`
+}
+
 /** Waits for `done` to make something of all that came in answer to `request`. */
 function exchange<Answer>(
   url: URL,

@@ -3,11 +3,13 @@ import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
-import { type Child, freePort, removeFolder, startChild, temporaryFolder, untilReady } from './child.ts'
+import { startChild } from './child.ts'
 import { startContainer } from './docker.ts'
 import { probeRabbitmq } from './handshake.ts'
 import type { BrokerKind, BrokerServer } from './kind.ts'
+import { startLocalServer, temporaryFolder } from './local-server.ts'
 import { findRabbitmq } from './programs.mjs'
+import { freePort } from './ready.ts'
 
 export interface RabbitmqOptions {
   /** More lines for rabbitmq.conf, such as `consumer_timeout = 1000`. */
@@ -64,43 +66,22 @@ async function startLocally(options: RabbitmqOptions): Promise<RabbitmqServer> {
   await writeFile(file('enabled_plugins'), '[].\n')
 
   const url = `amqp://guest:guest@127.0.0.1:${port}`
-  const ctl = join(dirname(programs.server), 'rabbitmqctl')
-  const outputFile = file('output.log')
   // The server would start a port mapper that outlives it; one that is there already is ours to end.
   const epmdArgs = ['-port', String(epmdPort), '-address', '127.0.0.1']
   const epmd = startChild('epmd', programs.epmd, epmdArgs, { env, outputFile: file('epmd.log') })
-  const start = (): Child => startChild('rabbitmq-server', programs.server, [], { env, outputFile })
-  let server = start()
-  const stop = async (): Promise<void> => {
-    await server.stop()
-    await epmd.stop()
-    await removeFolder(folder)
-  }
-  const rabbitmqctl = async (args: readonly string[]): Promise<string> => {
-    const options = { env: { PATH: process.env.PATH, LANG: 'C.UTF-8', ...env } }
-    return (await promisify(execFile)(ctl, ['--quiet', ...args], options)).stdout
-  }
-  const version = await untilReady(server, () => probeRabbitmq(url)).catch(async (error: unknown) => {
-    await stop()
-    throw error
-  })
-  return {
+  const server = await startLocalServer({
+    name: 'rabbitmq-server',
     address: url,
-    url,
-    version,
-    way: 'local',
-    kill: () => server.kill(),
-    restart: async () => {
-      await server.stop()
-      server = start()
-      await untilReady(server, () => probeRabbitmq(url))
-    },
-    stop,
-    rabbitmqctl,
-    closeConnections: async () => {
-      await rabbitmqctl(['close_all_connections', 'closed by a test'])
-    },
-  }
+    folder,
+    program: programs.server,
+    args: [],
+    env,
+    companions: [epmd],
+    probe: () => probeRabbitmq(url),
+  })
+  const ctl = join(dirname(programs.server), 'rabbitmqctl')
+  const ctlEnv = { PATH: process.env.PATH, LANG: 'C.UTF-8', ...env }
+  return withControl(server, async (args) => (await promisify(execFile)(ctl, [...args], { env: ctlEnv })).stdout)
 }
 
 async function startInDocker(engine: ContainerRuntimeClient, options: RabbitmqOptions): Promise<RabbitmqServer> {
@@ -112,11 +93,16 @@ async function startInDocker(engine: ContainerRuntimeClient, options: RabbitmqOp
     files: [{ target: '/etc/rabbitmq/conf.d/90-test.conf', content: config }],
     probe: (hostAndPort) => probeRabbitmq(url(hostAndPort)),
   })
-  const rabbitmqctl = (args: readonly string[]): Promise<string> => container.run(['rabbitmqctl', '--quiet', ...args])
+  return withControl({ ...container, address: url(container.address) }, (args) =>
+    container.run(['rabbitmqctl', ...args]),
+  )
+}
+
+function withControl(server: BrokerServer, run: (args: readonly string[]) => Promise<string>): RabbitmqServer {
+  const rabbitmqctl: RabbitmqServer['rabbitmqctl'] = (args) => run(['--quiet', ...args])
   return {
-    ...container,
-    address: url(container.address),
-    url: url(container.address),
+    ...server,
+    url: server.address,
     rabbitmqctl,
     closeConnections: async () => {
       await rabbitmqctl(['close_all_connections', 'closed by a test'])

@@ -1,0 +1,55 @@
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What is being waited for: a process or a container. */
+export interface Starting {
+  readonly name: string
+  hasEnded(): boolean
+  /** The end of what it printed. */
+  lastOutput(): string
+}
+
+/** Repeats `probe` until it gives an answer. Rejects when the server ends first, or after `timeoutSeconds`. */
+export async function untilReady<Answer>(
+  server: Starting,
+  probe: () => Promise<Answer>,
+  timeoutSeconds = 90,
+): Promise<Answer> {
+  const deadline = performance.now() + timeoutSeconds * 1000
+  for (;;) {
+    if (server.hasEnded()) throw new Error(`${server.name} ended before it was ready:\n${server.lastOutput()}`)
+    try {
+      return await probe()
+    } catch (error) {
+      if (performance.now() > deadline) {
+        const message = `${server.name} was not ready after ${timeoutSeconds} s:\n${server.lastOutput()}`
+        throw new Error(message, { cause: error })
+      }
+      await sleep(50)
+    }
+  }
+}
+
+const handedOut = new Set<number>()
+
+/**
+ * A free port of 127.0.0.1 below the range of outgoing connections: from inside that range, a client that reconnects to
+ * a stopped server can be given the server's port and connect to itself, and the server cannot come back.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000)
+    if (!handedOut.has(port) && (await isFree(port))) {
+      handedOut.add(port)
+      return port
+    }
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)))
+  })
+}

@@ -1,0 +1,58 @@
+import type { ContainerRuntimeClient } from 'testcontainers'
+import { startContainer } from './docker.ts'
+import { probeRedis } from './handshake.ts'
+import type { BrokerKind, BrokerServer } from './kind.ts'
+import { startLocalServer, temporaryFolder } from './local-server.ts'
+import { findRedis } from './programs.mjs'
+import { freePort } from './ready.ts'
+
+export interface RedisOptions {
+  /**
+   * More arguments for redis-server; they win over ours. Data is kept over `restart` only with
+   * `['--appendonly', 'yes', '--appendfsync', 'always']`; a cluster's node is `['--cluster-enabled', 'yes']`.
+   */
+  readonly args?: readonly string[]
+}
+
+export interface RedisServer extends BrokerServer {
+  /** The same as `address`: redis://127.0.0.1:PORT */
+  readonly url: string
+}
+
+export const redis: BrokerKind<RedisOptions, RedisServer> = {
+  name: 'redis',
+  probe: probeRedis,
+  isInstalled: () => findRedis() !== undefined,
+  startLocally,
+  startInDocker,
+}
+
+const inMemory = ['--save', '', '--appendonly', 'no']
+
+async function startLocally({ args = [] }: RedisOptions): Promise<RedisServer> {
+  const program = findRedis()
+  if (program === undefined) throw new Error('redis-server is not installed')
+  const folder = await temporaryFolder('redis')
+  const port = await freePort()
+  const url = `redis://127.0.0.1:${port}`
+  const server = await startLocalServer({
+    name: 'redis-server',
+    address: url,
+    folder,
+    program,
+    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...inMemory, ...args],
+    probe: () => probeRedis(url),
+  })
+  return { ...server, url }
+}
+
+async function startInDocker(engine: ContainerRuntimeClient, { args = [] }: RedisOptions): Promise<RedisServer> {
+  const container = await startContainer(engine, {
+    service: 'redis',
+    port: 6379,
+    command: ['redis-server', ...inMemory, ...args],
+    probe: (hostAndPort) => probeRedis(`redis://${hostAndPort}`),
+  })
+  const url = `redis://${container.address}`
+  return { ...container, address: url, url }
+}
