@@ -1,0 +1,130 @@
+import type { JSONWebKeySet } from 'jose'
+import { allowsOfJwks, type JwksOptions } from './jwks.ts'
+import { allowsOfKeyStore, type PublicKeyStore } from './key-store.ts'
+import { parseLines } from './lines.ts'
+import { Policy, type ServicePolicy } from './policy.ts'
+import { RemoteJwks, type RemoteJwksOptions } from './remote-jwks.ts'
+import { parseRevokedKeys } from './revoked-keys.ts'
+import { createSnapshot, type KeySnapshot, type KeySource } from './snapshot.ts'
+
+export interface ParseOptions {
+  /** what to call the text in errors and positions: `authorized_keys` */
+  readonly file?: string
+  /** the text of a revoked_keys file */
+  readonly revokedKeys?: string
+  /** what to call that one: `revoked_keys` */
+  readonly revokedKeysFile?: string
+}
+
+/** Who may send to which queue, and with which key. */
+export class AuthorizedKeys implements KeySource {
+  /**
+   * Looks for keys again, when they come from a place that can have newer ones; absent otherwise. It never rejects, and
+   * the source limits how often it really looks.
+   */
+  readonly refresh?: () => Promise<void>
+  readonly #source: KeySource & { close?(): void }
+
+  private constructor(source: KeySource & { close?(): void }) {
+    this.#source = source
+    if (source.refresh !== undefined) this.refresh = () => source.refresh?.() ?? Promise.resolve()
+  }
+
+  /**
+   * Keys from the text of an authorized_keys file, one line each:
+   *
+   * ```
+   * # service      options                                                     key
+   * checkout       queues="orders.*,invoices"                                  ssh-ed25519 AAAAC3Nza… 2026q3
+   * checkout       queues="orders.*,invoices",valid-after="2026-12-01T00:00Z"  ssh-ed25519 AAAAC3Nza… 2026q4
+   * legacy-erp     queues="erp.in",alg="RS256"                                 ssh-rsa AAAAB3Nza…
+   * reporting,etl  queues="**,!payments.**"                                    ecdsa-sha2-nistp256 AAAAE2Vj…
+   * ```
+   *
+   * `queues` is required ({@link QueuePatterns}); `valid-after` and `valid-before` are RFC 3339 timestamps with `Z`, or
+   * dates that mean 00:00Z; `alg` is for RSA keys that sign RS256 and not PS256. Values are quoted, and no value contains
+   * a quote. Several lines may name the same key; each allows on its own. At most 8 Mi characters, and 32 Ki a line.
+   *
+   * @throws SetupError with the file, line and column, when anything at all is wrong: `authorized-keys-invalid`,
+   *   `key-private-in-public-place`, `key-malformed`, `key-type-unsupported`, `key-too-weak`
+   */
+  static parse(text: string, options: ParseOptions = {}): AuthorizedKeys {
+    const allows = parseLines(text, options.file ?? 'authorized_keys')
+    const revocations = parseRevokedKeys(options.revokedKeys ?? '', options.revokedKeysFile ?? 'revoked_keys')
+    return new AuthorizedKeys({ snapshot: createSnapshot(allows, revocations) })
+  }
+
+  /**
+   * Keys from a key store, as it is now: what is added later is not seen. A key store holds one key a name, so a key
+   * cannot be replaced without a gap in which messages signed with the other one are refused; to rotate without a gap,
+   * write an authorized_keys file, in which a service can have several keys.
+   *
+   * @throws SetupError `option-invalid` when the policy names a service that the store lacks or is malformed,
+   *   `service-invalid`, and `key-*` for a key that is unusable
+   */
+  static fromKeyStore(store: PublicKeyStore, policy: ServicePolicy): AuthorizedKeys {
+    return new AuthorizedKeys({ snapshot: createSnapshot(allowsOfKeyStore(store, policy), new Set()) })
+  }
+
+  /**
+   * Keys from a JWK Set (RFC 7517). The service of a key is its member `service`, else its `kid`, unless `serviceOf` says
+   * otherwise; several keys of one service are all accepted. Keys of services that the policy does not name, and keys that
+   * are not for signatures, are passed over.
+   *
+   * With a URL the set is fetched, fetched again every 5 minutes and when an unknown key id is seen (at most every 5
+   * seconds), until {@link close}. A key that is gone from the set stops working with the next fetch. While fetching
+   * fails, or brings what cannot be used, the keys that are known go on working, without an end.
+   *
+   * @throws SetupError `option-invalid` when the policy names a service without a key or is malformed,
+   *   `service-invalid`, `key-private-in-public-place`, other `key-*` for a key that is unusable, and `key-file-unreadable`
+   *   when the URL cannot be fetched
+   */
+  static fromJwks(set: JSONWebKeySet, policy: ServicePolicy, options?: JwksOptions): AuthorizedKeys
+  static fromJwks(url: URL | string, policy: ServicePolicy, options?: RemoteJwksOptions): Promise<AuthorizedKeys>
+  static fromJwks(
+    source: JSONWebKeySet | URL | string,
+    servicePolicy: ServicePolicy,
+    options: RemoteJwksOptions = {},
+  ): AuthorizedKeys | Promise<AuthorizedKeys> {
+    if (typeof source === 'string' || source instanceof URL) return openRemote(source)
+    const { allows, missing } = allowsOfJwks(source, new Policy(servicePolicy), options, 'JWKS')
+    if (missing !== undefined) throw missing
+    return new AuthorizedKeys({ snapshot: createSnapshot(allows, new Set()) })
+
+    async function openRemote(url: URL | string): Promise<AuthorizedKeys> {
+      return new AuthorizedKeys(await RemoteJwks.open(url, new Policy(servicePolicy), options))
+    }
+  }
+
+  get snapshot(): KeySnapshot | undefined {
+    return this.#source.snapshot
+  }
+
+  get stale(): boolean {
+    return this.#source.stale ?? false
+  }
+
+  /** Whether a message of this service to this queue would be accepted now, signed with the right key. */
+  can(service: string, queue: string): boolean {
+    const snapshot = this.snapshot
+    if (snapshot === undefined) return false
+    const now = Date.now() / 1000
+    for (const key of snapshot.keys.values()) {
+      if (snapshot.isRevoked(key)) continue
+      for (const { services, validAfter = now, validBefore, queues } of key.lines) {
+        const isValid = validAfter <= now && (validBefore === undefined || now < validBefore)
+        if (isValid && services.includes(service) && queues.matches(queue)) return true
+      }
+    }
+    return false
+  }
+
+  /** Stops looking for newer keys. The keys that are known stay. */
+  close(): void {
+    this.#source.close?.()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}

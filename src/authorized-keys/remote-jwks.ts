@@ -1,0 +1,152 @@
+import { createRemoteJWKSet, type RemoteJWKSet } from 'jose'
+import { SetupError } from '../errors.ts'
+import { keyError } from '../keys/key-error.ts'
+import { allowsOfJwks, type JwksOptions } from './jwks.ts'
+import type { Policy } from './policy.ts'
+import { createSnapshot, type KeySnapshot, type KeySource } from './snapshot.ts'
+
+export interface RemoteJwksOptions extends JwksOptions {
+  /** how often the set is fetched anew without a reason: 300 */
+  readonly pollSeconds?: number
+  /** the least time between two fetches, however many unknown key ids are seen: 5 */
+  readonly cooldownSeconds?: number
+  /** after so long without a fetch that worked, an unknown key id is deferred and not rejected: 900 */
+  readonly staleAfterSeconds?: number
+  /** A fetch failed, or what it brought cannot be used. By default one process warning a message. */
+  readonly onError?: (error: SetupError) => void
+}
+
+/** A JWK Set behind a URL. Known keys go on working while it cannot be fetched. */
+export class RemoteJwks implements KeySource {
+  readonly #label: string
+  readonly #remote: RemoteJWKSet
+  readonly #policy: Policy
+  readonly #options: RemoteJwksOptions
+  readonly #cooldown: number
+  readonly #staleAfter: number
+  #snapshot: KeySnapshot | undefined
+  #loading: Promise<void> | undefined
+  #poll: NodeJS.Timeout | undefined
+  /** of the monotonic clock, in milliseconds, as all times here */
+  #loadedAt = 0
+  #triedAt = 0
+  #warnedOf = ''
+  #closed = false
+
+  private constructor(url: URL, policy: Policy, options: RemoteJwksOptions) {
+    this.#label = `${url.origin}${url.pathname}`
+    this.#policy = policy
+    this.#options = options
+    this.#cooldown = milliseconds('cooldownSeconds', options.cooldownSeconds ?? 5)
+    this.#staleAfter = milliseconds('staleAfterSeconds', options.staleAfterSeconds ?? 900)
+    this.#remote = createRemoteJWKSet(url)
+  }
+
+  /** @throws SetupError when the first fetch fails or brings a set that cannot be used */
+  static async open(url: URL | string, policy: Policy, options: RemoteJwksOptions): Promise<RemoteJwks> {
+    const remote = new RemoteJwks(checkedUrl(url), policy, options)
+    const pollInterval = milliseconds('pollSeconds', options.pollSeconds ?? 300)
+    const missing = await remote.#load()
+    if (missing !== undefined) throw missing
+    remote.#poll = setInterval(() => void remote.#reload(), pollInterval).unref()
+    return remote
+  }
+
+  get snapshot(): KeySnapshot | undefined {
+    return this.#snapshot
+  }
+
+  get stale(): boolean {
+    return performance.now() - this.#loadedAt > this.#staleAfter
+  }
+
+  async refresh(): Promise<void> {
+    if (this.#loading === undefined && performance.now() - this.#triedAt < this.#cooldown) return
+    await this.#reload()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#poll)
+  }
+
+  /** Single flight; never rejects. */
+  #reload(): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    this.#loading ??= this.#load()
+      .then(
+        // a key that was taken out must stop working, so the new set counts although a service lacks its key
+        (missing) => this.#report(missing),
+        (error: unknown) => this.#report(asSetupError(error)),
+      )
+      .finally(() => {
+        this.#loading = undefined
+      })
+    return this.#loading
+  }
+
+  async #load(): Promise<SetupError | undefined> {
+    const set = await this.#fetch()
+    const { allows, missing } = allowsOfJwks(set, this.#policy, this.#options, this.#label)
+    this.#snapshot = createSnapshot(allows, new Set())
+    this.#loadedAt = performance.now()
+    return missing
+  }
+
+  async #fetch(): Promise<NonNullable<ReturnType<RemoteJWKSet['jwks']>>> {
+    try {
+      await this.#remote.reload()
+      return this.#remote.jwks() ?? { keys: [] }
+    } catch (error) {
+      // without the cause: what is no JSON is quoted there
+      const { code, message, cause } = error as { code?: unknown; message: string; cause?: { code?: unknown } }
+      const advice = `${cause?.code ?? message}; it must answer 200 with a JWK Set within 5 seconds, without a redirect`
+      throw keyError(code === 'ERR_JWKS_INVALID' ? 'key-malformed' : 'key-file-unreadable', advice, {
+        file: this.#label,
+      })
+    } finally {
+      this.#triedAt = performance.now()
+    }
+  }
+
+  #report(error: SetupError | undefined): void {
+    if (this.#closed) return
+    const message = error?.message ?? ''
+    const isNews = message !== this.#warnedOf
+    this.#warnedOf = message
+    if (error === undefined) return
+    const { onError } = this.#options
+    // apart from here, so that what it throws is not lost in a promise that never rejects
+    if (onError !== undefined) queueMicrotask(() => onError(error))
+    else if (isNews) process.emitWarning(message, { type: 'QueueKeyAuthWarning', code: error.code })
+  }
+}
+
+function asSetupError(error: unknown): SetupError {
+  return error instanceof SetupError
+    ? error
+    : new SetupError('option-invalid', 'serviceOf has thrown', { cause: error })
+}
+
+function checkedUrl(url: URL | string): URL {
+  const parsed = URL.canParse(String(url)) ? new URL(url) : undefined
+  if (parsed === undefined)
+    throw new SetupError('option-invalid', 'a JWKS URL must be absolute, such as https://keys.example/jwks.json')
+  const isLoopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(parsed.hostname)
+  if (parsed.protocol !== 'https:' && !(parsed.protocol === 'http:' && isLoopback)) {
+    throw new SetupError(
+      'option-invalid',
+      'a JWKS URL must begin with https: (http: is for 127.0.0.1, ::1 and localhost)',
+    )
+  }
+  if (parsed.username !== '' || parsed.password !== '') {
+    throw new SetupError('option-invalid', 'a JWKS URL must not hold a user name or password: public keys need none')
+  }
+  return parsed
+}
+
+function milliseconds(option: string, seconds: number): number {
+  // setInterval() takes what is longer than 24 days for a millisecond
+  if (typeof seconds === 'number' && seconds > 0 && seconds <= 86_400) return seconds * 1000
+  throw new SetupError('option-invalid', `${option} must be a number above 0 and at most 86400`)
+}
