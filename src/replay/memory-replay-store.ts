@@ -1,0 +1,160 @@
+import { SetupError } from '../errors.ts'
+import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
+
+const DEFAULT_MAX_ENTRIES = 500_000
+/** A Map holds no more than 2^24 entries. */
+const MOST_ENTRIES = 2 ** 24
+
+/** Where an entry lies says what it is: in progress until its lease ends, or committed until its retention ends. */
+interface Entry {
+  readonly digest: string
+  position: string | undefined
+  /** kept once committed, so that a commit may be repeated */
+  owner: string
+  /** monotonic ms */
+  until: number
+}
+
+interface Generation {
+  readonly entries: Map<string, Entry>
+  /** monotonic ms: when its first entry could be written */
+  readonly since: number
+  /** monotonic ms: when the last of its entries is past its retention */
+  until: number
+}
+
+/** What a {@link MemoryReplayStore} holds. */
+export interface MemoryReplayGauge {
+  /** committed entries, those past their retention included until they are dropped */
+  readonly committed: number
+  readonly inProgress: number
+  /** how far back the store knows every token that was committed and is within its retention, in seconds */
+  readonly reachesBackSeconds: number
+  /** how many committed entries were dropped for want of room, some of their generation being within their retention */
+  readonly evictedEarly: number
+}
+
+/**
+ * Remembers handled tokens in this process, since its start, and as long as there is room: between half of `maxEntries`
+ * and all of it, so 50 to 100 s at 5,000 messages a second and 500,000 entries. A token that was forgotten too early is
+ * handled again if it is copied; {@link MemoryReplayStore.gauge} tells. Entries in progress come on top and are never
+ * dropped while their lease lives.
+ */
+export class MemoryReplayStore implements ReplayStore {
+  readonly #now: () => number
+  readonly #generationSize: number
+  readonly #inProgress = new Map<string, Entry>()
+  // Two generations, the older dropped whole: looking for the oldest entry of one large Map costs 100 times as much.
+  #young: Generation
+  #old: Generation
+  #reachesBackTo: number
+  #evictedEarly = 0
+
+  /**
+   * @param options.maxEntries committed entries kept at most; 500,000 unless told, from 2 to 16,777,216
+   * @param options.now a monotonic clock in milliseconds, for tests
+   * @throws SetupError `option-invalid`
+   */
+  constructor(options: { maxEntries?: number; now?: () => number } = {}) {
+    const { maxEntries = DEFAULT_MAX_ENTRIES, now = () => performance.now() } = options
+    if (!Number.isInteger(maxEntries) || maxEntries < 2 || maxEntries > MOST_ENTRIES) {
+      throw new SetupError('option-invalid', `maxEntries must be a whole number from 2 to ${MOST_ENTRIES}`)
+    }
+    this.#generationSize = Math.floor(maxEntries / 2)
+    this.#now = now
+    this.#reachesBackTo = now()
+    this.#young = emptyGeneration(this.#reachesBackTo)
+    this.#old = emptyGeneration(this.#reachesBackTo)
+  }
+
+  begin(claim: ReplayClaim): BeginResult {
+    const now = this.#now()
+    const held = this.#inProgress.get(claim.key)
+    const entry = held ?? this.#committed(claim.key, now)
+    if (entry === undefined) {
+      this.#inProgress.set(claim.key, newEntry(claim, now + claim.leaseSeconds * 1000))
+      return 'run'
+    }
+    if (entry.digest !== claim.digest) return 'reused'
+    if (held === undefined) {
+      if (!isSamePosition(entry, claim)) return 'duplicate'
+      // It stays committed, or a copy would run after this run failed; and it must not be dropped under it.
+      this.#keep(claim.key, entry, now)
+      return 'run'
+    }
+    if (held.owner !== claim.owner && held.until > now && !isSamePosition(held, claim)) return 'in-progress'
+    held.owner = claim.owner
+    held.position = claim.position
+    held.until = now + claim.leaseSeconds * 1000
+    return 'run'
+  }
+
+  commit(claim: ReplayClaim, retentionSeconds: number): CommitResult {
+    const now = this.#now()
+    const held = this.#inProgress.get(claim.key)
+    const entry = held ?? this.#committed(claim.key, now)
+    const own = entry?.owner === claim.owner
+    if (held !== undefined) {
+      if (!own && held.until > now) return 'lost'
+      this.#inProgress.delete(claim.key)
+    } else if (entry !== undefined && !own && !isSamePosition(entry, claim)) return 'lost'
+    const until = now + retentionSeconds * 1000
+    if (own) entry.until = until
+    this.#keep(claim.key, own ? entry : newEntry(claim, until), now)
+    return 'committed'
+  }
+
+  release(claim: ReplayClaim): void {
+    if (this.#inProgress.get(claim.key)?.owner === claim.owner) this.#inProgress.delete(claim.key)
+  }
+
+  renew(claim: ReplayClaim): void {
+    const held = this.#inProgress.get(claim.key)
+    if (held?.owner === claim.owner) held.until = this.#now() + claim.leaseSeconds * 1000
+  }
+
+  gauge(): MemoryReplayGauge {
+    return {
+      committed: this.#young.entries.size + this.#old.entries.size,
+      inProgress: this.#inProgress.size,
+      reachesBackSeconds: (this.#now() - this.#reachesBackTo) / 1000,
+      evictedEarly: this.#evictedEarly,
+    }
+  }
+
+  #committed(key: string, now: number): Entry | undefined {
+    const entry = this.#young.entries.get(key) ?? this.#old.entries.get(key)
+    return entry !== undefined && entry.until > now ? entry : undefined
+  }
+
+  #keep(key: string, entry: Entry, now: number): void {
+    if (this.#young.entries.size >= this.#generationSize) this.#dropOldGeneration(now)
+    this.#young.entries.set(key, entry)
+    if (entry.until > this.#young.until) this.#young.until = entry.until
+  }
+
+  #dropOldGeneration(now: number): void {
+    if (this.#old.until > now) {
+      this.#evictedEarly += this.#old.entries.size
+      this.#reachesBackTo = this.#young.since
+    }
+    this.#old = this.#young
+    this.#young = emptyGeneration(now)
+    // What no handler renewed, committed or released stands as if it were none: its time to go.
+    for (const [key, entry] of this.#inProgress) {
+      if (entry.until <= now) this.#inProgress.delete(key)
+    }
+  }
+}
+
+function emptyGeneration(since: number): Generation {
+  return { entries: new Map(), since, until: Number.NEGATIVE_INFINITY }
+}
+
+function newEntry(claim: ReplayClaim, until: number): Entry {
+  return { digest: claim.digest, position: claim.position, owner: claim.owner, until }
+}
+
+function isSamePosition(entry: Entry, claim: ReplayClaim): boolean {
+  return claim.position !== undefined && claim.position === entry.position
+}

@@ -1,0 +1,251 @@
+import fc from 'fast-check'
+import { describe, expect, it, vi } from 'vitest'
+import { MemoryReplayStore } from '../../../src/replay/memory-replay-store.ts'
+import type { BeginResult, CommitResult, ReplayClaim } from '../../../src/replay/replay-store.ts'
+
+const LEASE_SECONDS = 30
+const RETENTION_SECONDS = 100
+
+function claimOf(overrides: Partial<ReplayClaim> = {}): ReplayClaim {
+  return { key: 'key', digest: 'digest', position: undefined, owner: 'a', leaseSeconds: LEASE_SECONDS, ...overrides }
+}
+
+function storeWithClock(maxEntries = 1000): { store: MemoryReplayStore; wait: (seconds: number) => void } {
+  let now = 5_000
+  const wait = (seconds: number) => {
+    now += seconds * 1000
+  }
+  return { store: new MemoryReplayStore({ maxEntries, now: () => now }), wait }
+}
+
+interface ReferenceEntry {
+  readonly digest: string
+  readonly position: string | undefined
+  readonly owner: string
+  readonly isDone: boolean
+  until: number
+  written: number
+}
+
+/** The rules of the interface, written naively: one map, nothing dropped for want of room. */
+class Reference {
+  readonly entries = new Map<string, ReferenceEntry>()
+  now = 5
+  /** how many entries were written as committed, or touched as such */
+  writes = 0
+
+  begin(claim: ReplayClaim): BeginResult {
+    const entry = this.live(claim.key)
+    if (entry !== undefined && entry.digest !== claim.digest) return 'reused'
+    const isSame = claim.position !== undefined && entry?.position === claim.position
+    if (entry?.isDone) {
+      if (!isSame) return 'duplicate'
+      entry.written = ++this.writes
+      return 'run'
+    }
+    if (entry && entry.owner !== claim.owner && !isSame && entry.until > this.now) return 'in-progress'
+    this.entries.set(claim.key, { ...claim, isDone: false, until: this.now + claim.leaseSeconds, written: 0 })
+    return 'run'
+  }
+
+  commit(claim: ReplayClaim, retentionSeconds: number): CommitResult {
+    const entry = this.live(claim.key)
+    if (entry && entry.owner !== claim.owner && entry.until > this.now) {
+      const isRerun = entry.isDone && claim.position !== undefined && entry.position === claim.position
+      if (!isRerun) return 'lost'
+    }
+    const until = this.now + retentionSeconds
+    this.entries.set(claim.key, { ...claim, isDone: true, until, written: ++this.writes })
+    return 'committed'
+  }
+
+  release(claim: ReplayClaim): void {
+    const entry = this.live(claim.key)
+    if (entry?.owner === claim.owner && !entry.isDone) this.entries.delete(claim.key)
+  }
+
+  renew(claim: ReplayClaim): void {
+    const entry = this.live(claim.key)
+    if (entry?.owner === claim.owner && !entry.isDone) entry.until = this.now + claim.leaseSeconds
+  }
+
+  live(key: string): ReferenceEntry | undefined {
+    const entry = this.entries.get(key)
+    return entry?.isDone && entry.until <= this.now ? undefined : entry
+  }
+}
+
+type Step = { readonly step: 'begin' | 'commit' | 'release' | 'renew'; readonly claim: ReplayClaim }
+
+function apply({ step, claim }: Step, store: Reference | MemoryReplayStore): BeginResult | CommitResult | undefined {
+  if (step === 'begin') return store.begin(claim)
+  if (step === 'commit') return store.commit(claim, RETENTION_SECONDS)
+  store[step](claim)
+  return undefined
+}
+
+describe('MemoryReplayStore against the naive reference', () => {
+  // Owners are unique per delivery, so an owner has one key and one position; small sets make them meet.
+  const claims = fc
+    .record({
+      key: fc.constantFrom('k0', 'k1', 'k2', 'k3', 'k4', 'k5'),
+      digest: fc.oneof({ weight: 9, arbitrary: fc.constant('digest') }, { weight: 1, arbitrary: fc.constant('other') }),
+      position: fc.constantFrom(undefined, 'p0', 'p1'),
+      delivery: fc.nat(1),
+    })
+    .map(({ key, digest, position, delivery }) =>
+      claimOf({ key, digest, position, owner: `${key} ${digest} ${position} ${delivery}` }),
+    )
+  const steps = fc.array(
+    fc.oneof(
+      { weight: 6, arbitrary: fc.record({ step: fc.constant('begin' as const), claim: claims }) },
+      { weight: 4, arbitrary: fc.record({ step: fc.constant('commit' as const), claim: claims }) },
+      { weight: 2, arbitrary: fc.record({ step: fc.constant('release' as const), claim: claims }) },
+      { weight: 1, arbitrary: fc.record({ step: fc.constant('renew' as const), claim: claims }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ step: fc.constant('wait' as const), seconds: fc.integer({ min: 1, max: 60 }) }),
+      },
+    ),
+    { maxLength: 80, size: 'max' },
+  )
+
+  it('answers the same while there is room', () => {
+    fc.assert(
+      fc.property(steps, (run) => {
+        const { store, wait } = storeWithClock()
+        const reference = new Reference()
+        for (const one of run) {
+          if (one.step === 'wait') {
+            wait(one.seconds)
+            reference.now += one.seconds
+            continue
+          }
+          expect(apply(one, store)).toBe(apply(one, reference))
+        }
+        expect(store.gauge()).toMatchObject({
+          inProgress: [...reference.entries.values()].filter((entry) => !entry.isDone).length,
+          evictedEarly: 0,
+        })
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('forgets for want of room only what is committed and not among the last half, or what nobody holds', () => {
+    const maxEntries = 4
+    fc.assert(
+      fc.property(steps, (run) => {
+        const { store, wait } = storeWithClock(maxEntries)
+        const reference = new Reference()
+        for (const one of run) {
+          if (one.step === 'wait') {
+            wait(one.seconds)
+            reference.now += one.seconds
+            continue
+          }
+          const { key } = one.claim
+          const entry = reference.live(key)
+          const mayBeForgotten =
+            entry !== undefined &&
+            (entry.isDone ? reference.writes - entry.written >= maxEntries / 2 : entry.until <= reference.now)
+          if (mayBeForgotten) {
+            // Another digest tells whether the store knows the key, and changes nothing.
+            const probe = claimOf({ key, digest: 'probe', owner: 'probe' })
+            if (store.begin(probe) === 'run') {
+              store.release(probe)
+              reference.entries.delete(key)
+            }
+          }
+          expect(apply(one, store)).toBe(apply(one, reference))
+          expect(store.gauge().committed).toBeLessThanOrEqual(maxEntries)
+        }
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
+
+describe('MemoryReplayStore', () => {
+  it('keeps a token done for others while it runs again at its position, and after that run failed', () => {
+    const { store } = storeWithClock()
+    const first = claimOf({ position: 'p0' })
+    const again = claimOf({ position: 'p0', owner: 'b' })
+    const copy = claimOf({ position: 'p1', owner: 'c' })
+    store.begin(first)
+    store.commit(first, RETENTION_SECONDS)
+    expect(store.begin(again)).toBe('run')
+    expect(store.begin(copy)).toBe('duplicate')
+    store.release(again)
+    expect(store.begin(copy)).toBe('duplicate')
+    expect(store.begin({ ...again, owner: 'd' })).toBe('run')
+  })
+
+  it('commits after the lease ran out, and after the entry is gone: the effect exists', () => {
+    const { store, wait } = storeWithClock()
+    store.begin(claimOf())
+    wait(LEASE_SECONDS)
+    expect(store.commit(claimOf(), RETENTION_SECONDS)).toBe('committed')
+    expect(store.commit(claimOf({ key: 'gone' }), RETENTION_SECONDS)).toBe('committed')
+    expect(store.begin(claimOf({ owner: 'b' }))).toBe('duplicate')
+    expect(store.begin(claimOf({ key: 'gone', owner: 'b' }))).toBe('duplicate')
+  })
+
+  it('keeps an entry to the last moment of its retention and no longer', () => {
+    const { store, wait } = storeWithClock()
+    store.commit(claimOf(), RETENTION_SECONDS)
+    wait(RETENTION_SECONDS - 0.001)
+    expect(store.begin(claimOf({ owner: 'b' }))).toBe('duplicate')
+    wait(0.001)
+    expect(store.begin(claimOf({ owner: 'b' }))).toBe('run')
+  })
+
+  it('never drops what is in progress, however much is committed meanwhile', () => {
+    const { store } = storeWithClock(10)
+    store.begin(claimOf())
+    for (let count = 0; count < 1000; count++) store.commit(claimOf({ key: `other-${count}` }), RETENTION_SECONDS)
+    expect(store.begin(claimOf({ owner: 'b' }))).toBe('in-progress')
+    expect(store.commit(claimOf(), RETENTION_SECONDS)).toBe('committed')
+  })
+
+  it('drops abandoned entries with the next generation, so that they do not pile up', () => {
+    const { store, wait } = storeWithClock(10)
+    for (let count = 0; count < 100; count++) store.begin(claimOf({ key: `abandoned-${count}` }))
+    wait(LEASE_SECONDS)
+    for (let count = 0; count < 6; count++) store.commit(claimOf({ key: `other-${count}` }), RETENTION_SECONDS)
+    expect(store.gauge().inProgress).toBe(0)
+  })
+
+  it('tells how far back it reaches, and when it dropped entries within their retention', () => {
+    const { store, wait } = storeWithClock(10)
+    let next = 0
+    const commit = (count: number, retentionSeconds: number) => {
+      for (let left = count; left > 0; left--) {
+        store.commit(claimOf({ key: `${next++}` }), retentionSeconds)
+        wait(1)
+      }
+    }
+    commit(11, 3)
+    expect(store.gauge()).toEqual({ committed: 6, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 11 })
+    commit(9, 1000)
+    expect(store.gauge()).toEqual({ committed: 10, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 20 })
+    commit(1, 1000)
+    expect(store.gauge()).toEqual({ committed: 6, inProgress: 0, evictedEarly: 5, reachesBackSeconds: 6 })
+  })
+
+  it.each([0, 1, 2.5, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 24 + 1])('refuses maxEntries %s', (maxEntries) => {
+    expect(() => new MemoryReplayStore({ maxEntries })).toThrow(expect.objectContaining({ code: 'option-invalid' }))
+  })
+
+  it('does not follow the wall clock', () => {
+    const store = new MemoryReplayStore()
+    store.begin(claimOf({ leaseSeconds: 1000 }))
+    const tomorrow = Date.now() + 86_400_000
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(tomorrow)
+    try {
+      expect(store.begin(claimOf({ owner: 'b' }))).toBe('in-progress')
+    } finally {
+      clock.mockRestore()
+    }
+  })
+})
