@@ -89,18 +89,22 @@ export function isReservedHeader(name: string): boolean {
  *
  * @throws URIError when a component is not well-formed Unicode
  */
-export function address(scheme: string, ...components: readonly string[]): string {
+export function address(scheme: string, ...components: readonly [string, ...string[]]): string {
   return `${scheme}:${components.map(encodeComponent).join('/')}`
 }
 
-/** The components of an address, decoded; undefined when it is not an address of that scheme. */
-export function parseAddress(scheme: string, text: string): string[] | undefined {
+/**
+ * The components of an address, decoded; undefined when it is not exactly what {@link address} makes of that scheme and
+ * some components.
+ */
+export function parseAddress(scheme: string, text: string): [string, ...string[]] | undefined {
   if (!text.startsWith(`${scheme}:`)) return undefined
   try {
-    return text
+    const components = text
       .slice(scheme.length + 1)
       .split('/')
-      .map(decodeURIComponent)
+      .map(decodeURIComponent) as [string, ...string[]]
+    return address(scheme, ...components) === text ? components : undefined
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 import { isCoverableName, MAX_COVERED_HEADERS } from './covered-parts.ts'
 import type { Algorithm } from './keys/algorithms.ts'
+import { parseAddress } from './message.ts'
 import type { RejectCode } from './reasons.ts'
 
 /**
@@ -64,9 +65,10 @@ export function isServiceName(text: string): boolean {
   return text.length <= 128 && SERVICE.test(text)
 }
 
-/** Whether a text can be a destination: a scheme and percent-encoded components, at most 1024 characters. */
+/** Whether a text can be a destination: an address as `address()` writes it, at most 1024 characters. */
 export function isDestination(text: string): boolean {
-  return text.length <= MAX_DESTINATION_LENGTH && DESTINATION.test(text)
+  if (text.length > MAX_DESTINATION_LENGTH || !DESTINATION.test(text)) return false
+  return !text.includes('%') || parseAddress(text.slice(0, text.indexOf(':')), text) !== undefined
 }
 
 /** The protected header, encoded once a key. */
@@ -107,20 +109,13 @@ export function isFault(result: Token | TokenFault): result is TokenFault {
 }
 
 function parseText(text: string): Token | TokenFault {
-  const firstDot = text.indexOf('.')
-  const secondDot = text.indexOf('.', firstDot + 1)
-  if (firstDot < 0 || secondDot < 0) return malformed('it is not three parts joined by dots')
-  const headerBytes = decode(text.slice(0, firstDot))
-  const claimsBytes = decode(text.slice(firstDot + 1, secondDot))
-  const signature = decode(text.slice(secondDot + 1))
-  if (headerBytes === undefined || claimsBytes === undefined || signature === undefined) {
-    return malformed('a part is not canonical base64url')
-  }
-  const header = parseObject(headerBytes)
+  const parts = splitCompact(text)
+  if (parts === undefined) return malformed('it is not three parts of canonical base64url joined by dots')
+  const header = parseStrictObject(parts.header)
   if (header === undefined) return malformed('its header is not strict JSON')
   const headerFault = checkHeader(header)
   if (headerFault !== undefined) return headerFault
-  const claims = parseObject(claimsBytes)
+  const claims = parseStrictObject(parts.payload)
   if (claims === undefined) return malformed('its claims are not strict JSON')
   const claimsFault = checkClaims(claims)
   if (claimsFault !== undefined) return malformed(claimsFault)
@@ -128,9 +123,30 @@ function parseText(text: string): Token | TokenFault {
     alg: header['alg'] as string,
     kid: header['kid'] as string,
     claims: claims as unknown as Claims,
-    signingInput: Buffer.from(text.slice(0, secondDot), 'latin1'),
-    signature,
+    signingInput: parts.signingInput,
+    signature: parts.signature,
   }
+}
+
+/** The parts of a compact JWS (RFC 7515, section 7.1), decoded. */
+export interface CompactParts {
+  readonly header: Buffer
+  readonly payload: Buffer
+  readonly signature: Buffer
+  /** the bytes that were signed */
+  readonly signingInput: Buffer
+}
+
+/** Splits a compact JWS; undefined unless it is three parts of canonical base64url, none of them empty. */
+export function splitCompact(text: string): CompactParts | undefined {
+  const firstDot = text.indexOf('.')
+  const secondDot = text.indexOf('.', firstDot + 1)
+  if (firstDot < 0 || secondDot < 0) return undefined
+  const header = decode(text.slice(0, firstDot))
+  const payload = decode(text.slice(firstDot + 1, secondDot))
+  const signature = decode(text.slice(secondDot + 1))
+  if (header === undefined || payload === undefined || signature === undefined) return undefined
+  return { header, payload, signature, signingInput: Buffer.from(text.slice(0, secondDot), 'latin1') }
 }
 
 /** base64url that is exactly what encoding its bytes gives: no padding, no stray bits in the last character. */
@@ -144,17 +160,17 @@ function decode(part: string): Buffer | undefined {
  * A JSON object whose text is exactly what JSON.stringify makes of it. That leaves no room for duplicate names, white
  * space, a byte order mark, other forms of a number, or escapes.
  */
-function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
+export function parseStrictObject(bytes: Buffer): Record<string, unknown> | undefined {
   const text = bytes.toString('latin1')
   if (!STRICT_TEXT.test(text)) return undefined
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    return JSON.stringify(value) === text ? (value as Record<string, unknown>) : undefined
   } catch {
+    // No JSON, or nested so deep that writing it again exhausts the stack.
     return undefined
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  return JSON.stringify(value) === text ? (value as Record<string, unknown>) : undefined
 }
 
 function checkHeader(header: Record<string, unknown>): TokenFault | undefined {
