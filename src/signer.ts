@@ -28,6 +28,9 @@ export interface SignerKeyOptions extends SignerOptions {
   readonly passphrase?: string | Uint8Array
 }
 
+/** A hundred years: added to any time of day it stays a safe integer. */
+const MAX_EXPIRES_IN_SECONDS = 3_155_760_000
+
 /** Signs messages for one service with its private key. Synchronous, so that it fits into a client's `publish`. */
 export class Signer {
   readonly service: string
@@ -47,8 +50,11 @@ export class Signer {
         `service ${quote(String(service))} is not 1 to 128 letters, digits and "._/-" with a letter or digit at both ends`,
       )
     }
-    if (expiresInSeconds !== undefined && !(Number.isSafeInteger(expiresInSeconds) && expiresInSeconds > 0)) {
-      throw new SetupError('option-invalid', 'expiresInSeconds must be a positive whole number of seconds')
+    if (expiresInSeconds !== undefined && !isDuration(expiresInSeconds)) {
+      throw new SetupError(
+        'option-invalid',
+        `expiresInSeconds must be a whole number of seconds from 1 to ${MAX_EXPIRES_IN_SECONDS}`,
+      )
     }
     this.service = service
     this.#privateKey = privateKey
@@ -141,6 +147,10 @@ export class Signer {
     }
     return token
   }
+}
+
+function isDuration(seconds: number): boolean {
+  return Number.isSafeInteger(seconds) && seconds > 0 && seconds <= MAX_EXPIRES_IN_SECONDS
 }
 
 function chooseAlgorithm(key: PublicKey, wanted: Algorithm | undefined): Algorithm {

@@ -61,13 +61,14 @@ export class HeaderSelection {
     if (headers === undefined) return []
     const names: string[] = []
     for (const name of Object.keys(headers)) {
-      if (headers[name] === undefined || name === TOKEN_HEADER || this.#isUnsigned(name)) continue
+      if (headers[name] === undefined || name === TOKEN_HEADER) continue
       if (isReservedHeader(name)) {
         throw new SetupError(
           'header-reserved',
           `header ${quote(name)} is reserved for queue-key-auth; rename it, or remove it from a message taken from the dead letters`,
         )
       }
+      if (this.#isUnsigned(name)) continue
       if (!isCoverableName(name)) {
         throw new SetupError(
           'header-unsupported',
