@@ -49,7 +49,7 @@ export class Policies {
     this.#default = resolve(defaults, 'the default policy')
     for (const [name, policy] of Object.entries(queues)) {
       const resolved = resolve({ ...defaults, ...policy }, `queues[${quote(name)}]`)
-      if (/[*?!]/.test(name)) this.#patterns.push([QueuePatterns.parse(name), resolved])
+      if (/[*?!]/.test(name)) this.#patterns.push([parsePatterns(name, `queues[${quote(name)}]`), resolved])
       else this.#exact.set(name, resolved)
     }
   }
@@ -93,8 +93,18 @@ function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
     rollout,
     acceptUnsignedUntil: acceptUnsignedUntil === undefined ? undefined : parseDate(acceptUnsignedUntil, where),
     delivered: destinations === undefined || destinations.includes('delivered'),
-    destinations: patterns === undefined || patterns.length === 0 ? undefined : QueuePatterns.parse(patterns),
+    destinations: patterns === undefined || patterns.length === 0 ? undefined : parsePatterns(patterns, where),
     maxAgeSeconds,
+  }
+}
+
+/** The patterns of key files, but it is an option that is wrong here. */
+function parsePatterns(list: string | readonly string[], where: string): QueuePatterns {
+  try {
+    return QueuePatterns.parse(list)
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+    throw new SetupError('option-invalid', `${where}: ${error.message}`)
   }
 }
 
