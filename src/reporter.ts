@@ -6,12 +6,13 @@ import { printable, quote } from './text.ts'
 import type { Rejected, Verdict } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 
+/** How long before the end of `acceptUnsignedUntil` it is announced. */
+const ANNOUNCED_MS = 7 * 24 * 60 * 60 * 1000
+
 /** Tells what happened: to the counters, to whoever listens, and to nobody's harm where a listener fails. */
 export class Reporter<Native> {
   readonly #verifier: Verifier
   readonly #onVerdict: ConsumerOptions<Native>['onVerdict']
-  /** warnings already given; a flood of bad messages must not become a flood of lines */
-  readonly #given = new Set<string>()
 
   constructor(verifier: Verifier, onVerdict: ConsumerOptions<Native>['onVerdict']) {
     this.#verifier = verifier
@@ -22,6 +23,7 @@ export class Reporter<Native> {
     const { queue, origin } = delivery.received
     this.#verifier.counters.count(queue, verdict, origin)
     const observed = this.#verifier.policyOf(queue).rollout === 'observe'
+    if (verdict.outcome === 'unsigned') this.#sayWhenUnsignedEnds(queue)
     const heard = publish('queue-key-auth:verdict', () => ({
       queue,
       verdict,
@@ -32,10 +34,10 @@ export class Reporter<Native> {
       try {
         this.#onVerdict(verdict, delivery.native)
       } catch (error) {
-        this.#warn('onVerdict', `onVerdict threw: ${describe(error)}`)
+        this.#verifier.warnings.once('onVerdict', `onVerdict threw: ${describe(error)}`)
       }
     } else if (!heard && verdict.outcome === 'rejected') {
-      this.#warn(
+      this.#verifier.warnings.once(
         `${queue} ${verdict.code}`,
         `queue ${quote(queue)}: ${observed ? 'would reject' : 'rejected'} a message: ${verdict.code} (${verdict.detail}). ` +
           'Said once for each queue and reason; subscribe to "queue-key-auth:verdict" or pass onVerdict to hear of every one',
@@ -47,7 +49,7 @@ export class Reporter<Native> {
     const { queue, reason: code } = letter
     const heard = publish('queue-key-auth:dead-letter-failed', () => ({ queue, code, permanent, error }))
     if (heard) return
-    this.#warn(
+    this.#verifier.warnings.once(
       `${queue} dead-letter ${permanent}`,
       `queue ${quote(queue)}: a dead letter cannot be written: ${describe(error)}. Its message stays unsettled and ` +
         `${permanent ? 'is parked' : 'writing is tried again'}`,
@@ -60,15 +62,26 @@ export class Reporter<Native> {
     try {
       return choice(rejected, message)
     } catch (error) {
-      this.#warn('onRejected', `onRejected threw, so the message is dead-lettered: ${describe(error)}`)
+      this.#verifier.warnings.once(
+        'onRejected',
+        `onRejected threw, so the message is dead-lettered: ${describe(error)}`,
+      )
       return 'dead-letter'
     }
   }
 
-  #warn(key: string, text: string): void {
-    if (this.#given.has(key) || this.#given.size >= 1_000) return
-    this.#given.add(key)
-    process.emitWarning(text, { type: 'QueueKeyAuthWarning' })
+  /** From the day on which unsigned messages are refused, whoever still sends them loses them to the dead letters. */
+  #sayWhenUnsignedEnds(queue: string): void {
+    const end = this.#verifier.policyOf(queue).acceptUnsignedUntil
+    if (end === undefined || end - Date.now() > ANNOUNCED_MS || !this.#verifier.warnings.first(`${queue} unsigned`)) {
+      return
+    }
+    const detail =
+      `queue ${quote(queue)}: unsigned messages still arrive and will be refused from ` +
+      `${new Date(end).toISOString()} on (acceptUnsignedUntil); verifier.counters tells who sends them`
+    if (!publish('queue-key-auth:notice', () => ({ queue, notice: 'accept-unsigned-ends', detail }))) {
+      process.emitWarning(detail, { type: 'QueueKeyAuthWarning' })
+    }
   }
 }
 

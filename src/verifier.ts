@@ -15,6 +15,7 @@ import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
 import { type Claims, isFault, parseToken } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
+import { Warnings } from './warnings.ts'
 
 /** The default policy and everything else a verifier needs. */
 export interface VerifierOptions extends QueuePolicy {
@@ -58,6 +59,8 @@ export class Verifier {
   readonly replay: ReplayStore | undefined
   /** what was seen so far, by queue */
   readonly counters: Counters = new Counters()
+  /** what was said already, whatever the consumer it was said of */
+  readonly warnings: Warnings = new Warnings()
   readonly leaseSeconds: number
   readonly clockSkewSeconds: number
   readonly #keys: KeySource
@@ -81,8 +84,8 @@ export class Verifier {
     if (!(clockSkewSeconds >= 0 && Number.isFinite(clockSkewSeconds))) {
       throw new SetupError('option-invalid', 'clockSkewSeconds must be a number of seconds, 0 or more')
     }
-    if (!(leaseSeconds > 0 && Number.isFinite(leaseSeconds))) {
-      throw new SetupError('option-invalid', 'leaseSeconds must be a positive number of seconds')
+    if (!(leaseSeconds > 0 && leaseSeconds <= 86_400)) {
+      throw new SetupError('option-invalid', 'leaseSeconds must be a number of seconds above 0 and at most 86,400')
     }
     this.#keys = keys
     this.#policies = new Policies(defaults, queues)
