@@ -62,7 +62,7 @@ interface Arrival<Native> {
 }
 
 type Decision =
-  | { readonly refused: Refused }
+  | { readonly refused: Refused; readonly refreshed?: Promise<void> | undefined }
   | { readonly verdict: Verdict; readonly verified: Verified | undefined; readonly claim: ReplayClaim | undefined }
 
 /** A dead letter that cannot be written is tried again at this pace, in case a limit was raised. */
@@ -125,8 +125,7 @@ export class Guard<Native = unknown> {
       return { verdict: 'outcome' in result ? result : authorized(result), verified: undefined, claim: undefined }
     }
     if ('outcome' in result && result.outcome === 'rejected' && result.code === 'key-unknown') {
-      const refreshed = this.#verifier.refreshKeys()
-      if (refreshed !== undefined) return refreshed.then(() => this.#begin(arrival, this.#verifier.check(received)))
+      return { refused: result, refreshed: this.#verifier.refreshKeys() }
     }
     return this.#begin(arrival, result)
   }
@@ -150,8 +149,8 @@ export class Guard<Native = unknown> {
     }
     try {
       const answer = store.begin(claim)
-      if (!(answer instanceof Promise)) return begun(result, claim, answer)
-      return answer.then(
+      if (typeof answer === 'string') return begun(result, claim, answer)
+      return Promise.resolve(answer).then(
         (answered) => begun(result, claim, answered),
         () => STORE_UNAVAILABLE,
       )
@@ -161,7 +160,10 @@ export class Guard<Native = unknown> {
   }
 
   #carryOut(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
-    if ('refused' in decision) return this.#turnDown(arrival, decision.refused)
+    if ('refused' in decision) {
+      const { refused, refreshed } = decision
+      return refreshed === undefined ? this.#turnDown(arrival, refused) : this.#lookAgain(arrival, refreshed)
+    }
     const { delivery } = arrival
     const { verdict, verified, claim } = decision
     const lease = this.#hold(delivery.received.queue, claim)
@@ -180,6 +182,15 @@ export class Guard<Native = unknown> {
   #hold(queue: string, claim: ReplayClaim | undefined): Lease {
     if (claim === undefined || this.#leases === undefined) return NO_LEASE
     return this.#leases.hold(claim, this.#verifier.retentionSeconds(queue))
+  }
+
+  /**
+   * An unknown key may be a new one, so the keys are read again. Others need not wait for that: whoever can write to the
+   * queue can name keys that nobody knows.
+   */
+  async #lookAgain(arrival: Arrival<Native>, refreshed: Promise<void>): Promise<Outcome> {
+    await refreshed.catch(nothing)
+    return this.#carryOut(arrival, await this.#begin(arrival, this.#verifier.check(arrival.delivery.received)))
   }
 
   #turnDown(arrival: Arrival<Native>, refused: Refused): Outcome | Promise<Outcome> {
@@ -214,7 +225,8 @@ export class Guard<Native = unknown> {
     const letter = createDeadLetter(rejected, delivery.received, delivery.native)
     for (let attempt = 0; ; attempt++) {
       try {
-        await (this.#options.deadLetter?.(letter) ?? delivery.deadLetter(letter))
+        const { deadLetter } = this.#options
+        await (deadLetter === undefined ? delivery.deadLetter(letter) : deadLetter(letter))
         break
       } catch (error) {
         const permanent = error instanceof UnstorableError
@@ -269,6 +281,9 @@ function begun(verified: Verified, claim: ReplayClaim, answer: BeginResult): Dec
       const detail = 'another message was signed under the same token id'
       return { refused: { outcome: 'rejected', code: 'token-id-reused', detail, ...signer } }
     }
+    default:
+      // An application's own store that says anything else has not said that the handler may run.
+      return STORE_UNAVAILABLE
   }
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
 import type { ReplayClaim, ReplayStore } from './replay/replay-store.ts'
 
-/** What has to be said when a handler is through. Each is said once; a second call changes nothing. */
+/** What has to be said when a handler is through. What is said first counts; a later call changes nothing. */
 export interface Lease {
   /** The handler succeeded. True: the message may be acknowledged; false: the store was unreachable until the end. */
   commit(): boolean | Promise<boolean>
@@ -30,21 +30,18 @@ export class Leases {
 
   /** @param retentionSeconds how long the message is remembered once it is committed */
   hold(claim: ReplayClaim, retentionSeconds: number): Lease {
-    let over = false
+    let ended: boolean | Promise<boolean> | undefined
     this.#claims.add(claim)
     if (!this.#closed) this.#timer ??= setInterval(() => this.#renew(), (this.#leaseSeconds * 1000) / 3).unref()
-    const end = (): boolean => {
-      if (over) return false
-      over = true
-      return true
-    }
     return {
       commit: () => {
-        if (!end()) return true
-        return this.#commit(claim, retentionSeconds)
+        ended ??= this.#commit(claim, retentionSeconds)
+        return ended
       },
       release: () => {
-        if (!end()) return
+        if (ended !== undefined) return
+        // Nothing is left to commit: whoever says so afterwards may acknowledge.
+        ended = true
         this.#forget(claim)
         return this.#release(claim)
       },
@@ -68,8 +65,8 @@ export class Leases {
   #commit(claim: ReplayClaim, retentionSeconds: number): boolean | Promise<boolean> {
     try {
       const result = this.#store.commit(claim, retentionSeconds)
-      if (result instanceof Promise) {
-        return result.then(
+      if (typeof result !== 'string') {
+        return Promise.resolve(result).then(
           () => this.#committed(claim),
           () => this.#commitLater(claim, retentionSeconds),
         )

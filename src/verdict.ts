@@ -70,7 +70,7 @@ export function inspectionOf(target: unknown): Inspection | undefined {
   return typeof target === 'object' && target !== null ? (target as Inspected)[INSPECTION] : undefined
 }
 
-/** Who signed a message; undefined when its signature was not verified (not wrapped, unsigned, or only observed). */
+/** Who signed a message; undefined when it was not verified (not wrapped, unsigned, or observed and found bad). */
 export function senderOf(message: object): Sender | undefined {
   const verdict = verdictOf(message)
   return verdict?.outcome === 'authorized' ? verdict.sender : undefined
