@@ -1,6 +1,6 @@
 import type { ConsumerOptions } from './consumer-options.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
-import type { CoveredProperties, HeaderValue, ReceivedMessage } from './message.ts'
+import type { CoveredProperties, Headers, HeaderValue, ReceivedMessage } from './message.ts'
 import { mark } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 import { splitHeaders } from './view.ts'
@@ -42,10 +42,10 @@ export async function guardHandler(
   options: ConsumerOptions<ReceivedMessage> & { readonly signal?: AbortSignal },
 ): Promise<Outcome> {
   const guard = new Guard<ReceivedMessage>(verifier, options)
-  const { message } = delivery
+  const message = snapshot(delivery.message)
   const guarded: Delivery<ReceivedMessage> = {
     received: message,
-    native: message,
+    native: delivery.message,
     async handle(admission) {
       try {
         await handler(handledMessage(message, admission))
@@ -65,6 +65,16 @@ export async function guardHandler(
     return await guard.receive(guarded)
   } finally {
     guard.close()
+  }
+}
+
+/** What was checked is what the handler gets, whatever becomes of the transport's objects while the message waits. */
+function snapshot(message: ReceivedMessage): ReceivedMessage {
+  const { properties, headers } = message
+  return {
+    ...message,
+    ...(properties !== undefined && { properties: { ...properties } }),
+    ...(headers !== undefined && { headers: Object.assign(Object.create(null), headers) as Headers }),
   }
 }
 
