@@ -27,13 +27,18 @@ export function codeOf(call: () => unknown): SetupErrorCode | undefined {
   return setupErrorOf(call)?.code
 }
 
-const keys = new Map<Algorithm, KeyObject>()
+const rsa = generatePrivateKey('PS256')
+const KEYS: Readonly<Record<Algorithm, KeyObject>> = {
+  Ed25519: generatePrivateKey('Ed25519'),
+  ES256: generatePrivateKey('ES256'),
+  ES384: generatePrivateKey('ES384'),
+  PS256: rsa,
+  RS256: rsa,
+}
 
-/** One private key an algorithm, made once: RSA keys take their time. */
+/** One private key an algorithm, made when the tests are loaded: RSA keys take their time. */
 export function privateKeyFor(algorithm: Algorithm): KeyObject {
-  const key = keys.get(algorithm) ?? generatePrivateKey(algorithm)
-  keys.set(algorithm, key)
-  return key
+  return KEYS[algorithm]
 }
 
 /** One private key a type. */

@@ -47,12 +47,14 @@ async function warningsOf(call: () => Promise<unknown>): Promise<(string | undef
 }
 
 describe.skipIf(process.getuid === undefined)('readPrivateKeyFile', () => {
-  it.each([0o600, 0o400, 0o700])('reads a file of its own with mode %o', async (mode) => {
-    expect((await readPrivateKeyFile(write('a.key', pem, mode))).equals(key)).toBe(true)
+  it.each(['600', '400', '700'])('reads a file of its own with mode %s', async (mode) => {
+    expect((await readPrivateKeyFile(write('a.key', pem, Number.parseInt(mode, 8)))).equals(key)).toBe(true)
   })
 
-  it.each([0o644, 0o640, 0o604, 0o660, 0o601, 0o620])('refuses a file of its own with mode %o', async (mode) => {
-    expect((await errorOf(readPrivateKeyFile(write('a.key', pem, mode))))?.code).toBe('key-file-permissions')
+  it.each(['644', '640', '604', '660', '601', '620'])('refuses a file of its own with mode %s', async (mode) => {
+    expect((await errorOf(readPrivateKeyFile(write('a.key', pem, Number.parseInt(mode, 8)))))?.code).toBe(
+      'key-file-permissions',
+    )
   })
 
   it('says the command that mends it, and the command does', async () => {

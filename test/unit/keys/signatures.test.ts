@@ -146,8 +146,9 @@ describe('ECDSA', () => {
   it.each(['ES256', 'ES384'] as const)('%s: converts short r and s both ways as node:crypto does', (algorithm) => {
     const key = privateKeyFor(algorithm)
     const hash = algorithm === 'ES256' ? 'sha256' : 'sha384'
-    // Every 128th signature has a leading zero octet in r or s, and half of them a sign octet.
-    for (let i = 0; i < 1000; i++) {
+    // Every 128th signature has a leading zero octet in r or s. P-384 is 20 times slower, and shares the code.
+    const rounds = algorithm === 'ES256' ? 1000 : 150
+    for (let i = 0; i < rounds; i++) {
       const data = Buffer.from(`message ${i}`)
       const ours = signData(algorithm, key, data)
       const theirs = sign(hash, data, { key, dsaEncoding: 'ieee-p1363' })
