@@ -1,0 +1,71 @@
+import { SetupError } from '../../src/errors.ts'
+import { TOKEN_HEADER } from '../../src/message.ts'
+import type { Signer } from '../../src/signer.ts'
+import type { Verifier } from '../../src/verifier.ts'
+import { originalOf, override, wrapOnce } from '../../src/wrapping.ts'
+import { checkPublished, MemoryClient } from './broker.ts'
+import { GuardedClient, type MemoryConsumerOptions } from './consumer.ts'
+import { copyHeaders } from './copy.ts'
+import { toMessage } from './message.ts'
+
+export { isWrapped } from '../../src/wrapping.ts'
+export {
+  type ConsumeOptions,
+  MemoryBroker,
+  MemoryClient,
+  type MemoryMessage,
+  type PublishOptions,
+  type QueueOptions,
+} from './broker.ts'
+export type { MemoryConsumerOptions } from './consumer.ts'
+export type { QueuedMessage } from './queue.ts'
+
+/**
+ * From now on what the client publishes is signed, for the destination `memory:<queue>`. A token that is there already is
+ * replaced.
+ *
+ * @returns the client itself
+ * @throws SetupError `already-wrapped` by another signer, `client-unsupported`; and from `publish`, what
+ * {@link Signer.sign} throws
+ */
+export function wrapProducer(client: MemoryClient, signer: Signer): MemoryClient {
+  requireClient(client)
+  wrapOnce(client, 'producer', signer, () => {
+    const publish = originalOf(client, 'publish')
+    override(client, 'publish', (queue, payload, options = {}) => {
+      // Its own errors come first, as without us.
+      checkPublished(queue, payload)
+      const headers = copyHeaders(options.headers)
+      const token = signer.sign(toMessage(queue, payload, { ...options, headers }))
+      return publish(queue, payload, { ...options, headers: { ...headers, [TOKEN_HEADER]: token } })
+    })
+  })
+  return client
+}
+
+/**
+ * From now on the client's consumers get authorized messages only. Wrap before `consume`.
+ *
+ * @returns the client itself
+ * @throws SetupError `already-wrapped` by another verifier, `already-consuming`, `client-unsupported`; and from `consume`,
+ * `destination-invalid` and `option-invalid`
+ */
+export function wrapConsumer(
+  client: MemoryClient,
+  verifier: Verifier,
+  options: MemoryConsumerOptions = {},
+): MemoryClient {
+  requireClient(client)
+  wrapOnce(client, 'consumer', verifier, () => {
+    if (client.isConsuming) {
+      throw new SetupError('already-consuming', 'the client consumes already; call wrapConsumer before consume')
+    }
+    new GuardedClient(client, verifier, options).decorate()
+  })
+  return client
+}
+
+function requireClient(client: unknown): void {
+  if (client instanceof MemoryClient) return
+  throw new SetupError('client-unsupported', 'this is no client of a MemoryBroker; pass what broker.connect() returns')
+}
