@@ -53,3 +53,8 @@ export function explanationHeaders(letter: DeadLetter): Record<string, string> {
     ...(letter.service !== undefined && { 'queueauth-service': letter.service }),
   }
 }
+
+/** What a header is called on a dead letter that cannot carry it under its own name: ours, or one the broker acts on. */
+export function originalHeaderName(name: string): string {
+  return `queueauth-original-${name}`
+}

@@ -28,7 +28,7 @@ export type SetupErrorCode =
   | 'key-private-in-public-place'
   /** a second key under a name that is taken, or a second private key */
   | 'key-duplicate'
-  /** no private key was given, but one is needed */
+  /** a key that is needed was not given: no private key, or an empty directory of public ones */
   | 'key-missing'
   /** an authorized_keys or revoked_keys text has an error in it */
   | 'authorized-keys-invalid'

@@ -113,6 +113,11 @@ export class Guard<Native = unknown> {
     return started.then(({ outcome }) => outcome)
   }
 
+  /** Settles when every delivery so far was handed over or turned down; undefined when none waits for that. */
+  get turn(): Promise<void> | undefined {
+    return this.#turn
+  }
+
   /** Stops renewing leases, for a transport whose channel is gone. What is in hand can still be committed. */
   close(): void {
     this.#leases?.close()

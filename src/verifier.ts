@@ -106,6 +106,18 @@ export class Verifier {
     return retention(this.policyOf(queue).maxAgeSeconds, this.clockSkewSeconds)
   }
 
+  /** Whether messages could be judged right now: keys at hand, an even clock, a replay store that answers. */
+  async probe(): Promise<boolean> {
+    if (this.#keys.snapshot === undefined || this.#keys.stale || this.#clock.read() === undefined) return false
+    try {
+      // Letting go of a claim that nobody has changes nothing.
+      await this.replay?.release({ key: 'probe', digest: '', position: undefined, owner: 'probe', leaseSeconds: 1 })
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** Asks the keys to look again, after a key nobody knows was seen; undefined where there is nowhere to look. */
   refreshKeys(): Promise<void> | undefined {
     return this.#keys.refresh?.()

@@ -1,0 +1,196 @@
+import type { CoveredProperties, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
+import { address, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
+import { printable } from '../../src/text.ts'
+import { type Inspection, mark } from '../../src/verdict.ts'
+import type { Verified } from '../../src/verifier.ts'
+import { splitHeaders } from '../../src/view.ts'
+import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
+
+/** amqplib's messages and the core's, both ways. Pure. */
+
+/** RPC answers to this pseudo-queue; the broker rewrites its suffix, so only the name itself is signed. */
+export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
+
+/** Names that the broker writes. The handler sees them, although a publisher could forge them too. */
+const BROKER_HEADERS: ReadonlySet<string> = new Set([
+  'x-death',
+  'x-first-death-exchange',
+  'x-first-death-queue',
+  'x-first-death-reason',
+  'x-last-death-exchange',
+  'x-last-death-queue',
+  'x-last-death-reason',
+  'x-delivery-count',
+  'x-acquired-count',
+  'x-received-from',
+  'x-shovelled',
+  'x-routed-by',
+  'x-stream-offset',
+])
+
+/** The address of an exchange and a routing key; the default exchange has no name: `amqp:/<queue>`. */
+export function destinationOf(exchange: string, routingKey: string): string {
+  return address('amqp', exchange, routingKey)
+}
+
+/** What `publish` was asked to send, for signing. */
+export function toMessage(destination: string, content: Uint8Array, options: PublishOptions): Message {
+  return {
+    destination,
+    payload: content,
+    properties: coveredProperties(options as AmqpProperties),
+    headers: copyTable(options.headers),
+  }
+}
+
+/** A copy of the options with the token among the headers. Inherited keys count, since amqplib encodes them too. */
+export function withToken(options: PublishOptions, token: string): PublishOptions {
+  const copy: Record<string, unknown> = {}
+  for (const name in options) copy[name] = options[name]
+  const headers: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  for (const name in options.headers) headers[name] = options.headers[name]
+  headers[TOKEN_HEADER] = token
+  copy.headers = headers
+  return copy
+}
+
+/**
+ * A delivery, for verifying.
+ *
+ * @param queue the queue that is consumed
+ * @param name what policies call it
+ */
+export function toReceived(raw: AmqpMessage, queue: string, name: string): ReceivedMessage {
+  const { exchange, routingKey } = raw.fields
+  const { appId, userId } = raw.properties
+  const headers = copyTable(raw.properties.headers)
+  const token = headers[TOKEN_HEADER]
+  delete headers[TOKEN_HEADER]
+  const who = [appId === undefined ? '' : `, app-id ${appId}`, userId === undefined ? '' : `, user-id ${userId}`].join(
+    '',
+  )
+  return {
+    queue: name,
+    deliveredBy: deliveredBy(exchange, routingKey, queue),
+    token,
+    payload: raw.content,
+    properties: coveredProperties(raw.properties),
+    headers,
+    origin: printable(`exchange ${exchange || '(default)'}, routing key ${routingKey}${who}`).slice(0, 300),
+  }
+}
+
+/**
+ * The default exchange routes by queue name, yet a BCC from queue A to queue B still shows A's routing key: the queue
+ * that is consumed must be the one that was addressed, too.
+ */
+function deliveredBy(exchange: string, routingKey: string, queue: string): string[] {
+  const delivered = destinationOf(exchange, routingKey)
+  if (exchange !== '' || queue.startsWith(DIRECT_REPLY_TO)) return [delivered]
+  return [delivered, destinationOf('', queue)]
+}
+
+/** The message the handler gets: what was signed, and the broker's own metadata. */
+export function toView(
+  raw: AmqpMessage,
+  verified: Verified,
+  inspection: Omit<Inspection, 'unsignedHeaders'>,
+): AmqpMessage {
+  const { properties, fields, content } = raw
+  const { visible, unsigned } = splitHeaders(copyTable(properties.headers), verified.coveredHeaders, BROKER_HEADERS)
+  const token = unsigned[TOKEN_HEADER]
+  delete unsigned[TOKEN_HEADER]
+  // A message that is forwarded with its headers carries its token along.
+  if (token !== undefined) visible[TOKEN_HEADER] = token
+  for (const [name, property] of UNSIGNED_PROPERTIES) {
+    const value = properties[property]
+    if (value !== undefined) unsigned[name] = value as HeaderValue
+  }
+  const view: AmqpMessage = {
+    fields: verified.addressFromToken ? { ...fields, ...signedAddress(verified.sender.destination) } : { ...fields },
+    properties: {
+      contentType: properties.contentType,
+      contentEncoding: properties.contentEncoding,
+      headers: visible,
+      deliveryMode: undefined,
+      priority: undefined,
+      correlationId: properties.correlationId,
+      replyTo: properties.replyTo,
+      expiration: undefined,
+      messageId: properties.messageId,
+      timestamp: undefined,
+      type: properties.type,
+      userId: undefined,
+      appId: properties.appId,
+      clusterId: undefined,
+    },
+    content,
+  }
+  const full = { ...inspection, unsignedHeaders: unsigned }
+  mark(view, full)
+  mark(visible, full)
+  return view
+}
+
+const UNSIGNED_PROPERTIES = [
+  ['@delivery-mode', 'deliveryMode'],
+  ['@priority', 'priority'],
+  ['@expiration', 'expiration'],
+  ['@timestamp', 'timestamp'],
+  ['@user-id', 'userId'],
+  ['@cluster-id', 'clusterId'],
+] as const
+
+function signedAddress(destination: string): { exchange: string; routingKey: string } {
+  const [exchange = '', routingKey = ''] = parseAddress('amqp', destination) ?? []
+  return { exchange, routingKey }
+}
+
+function coveredProperties(properties: AmqpProperties): CoveredProperties {
+  const { type, contentType, contentEncoding, replyTo, correlationId, messageId, appId } = properties as Record<
+    string,
+    string | undefined
+  >
+  const directReply = typeof replyTo === 'string' && replyTo.startsWith(DIRECT_REPLY_TO)
+  return {
+    type,
+    contentType,
+    contentEncoding,
+    replyTo: directReply ? DIRECT_REPLY_TO : replyTo,
+    correlationId,
+    messageId,
+    appId,
+  }
+}
+
+/** A header table without a prototype, its values as they look after a trip over the wire. */
+function copyTable(table: object | undefined | null): Record<string, HeaderValue> {
+  const copy: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
+  for (const name in table) copy[name] = wireValue((table as Record<string, unknown>)[name])
+  return copy
+}
+
+function wireValue(value: unknown): HeaderValue {
+  if (Array.isArray(value)) return value.map(wireValue)
+  if (Buffer.isBuffer(value)) return value
+  // Date, Map and the like would become an empty table: the signer refuses them.
+  if (Object.prototype.toString.call(value) !== '[object Object]') return value as HeaderValue
+  const tagged = value as { '!'?: unknown; value?: unknown }
+  return Object.hasOwn(tagged, '!') ? taggedValue(tagged['!'], tagged.value) : copyTable(value as object)
+}
+
+/** amqplib's `{ '!': type, value }`: most types come back as plain values, the exotic ones as they were written. */
+function taggedValue(type: unknown, value: unknown): HeaderValue {
+  switch (type) {
+    case 'timestamp':
+      return { '!': 'timestamp', value: Number(value) }
+    case 'decimal': {
+      const { places, digits } = value as { places: number; digits: number }
+      return { '!': 'decimal', value: { places, digits } }
+    }
+    case 'float':
+      return Math.fround(Number(value))
+    default:
+      return value as HeaderValue
+  }
+}
