@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { appendFileSync, closeSync, openSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findProgram } from './programs.mjs'
 import type { Starting } from './ready.ts'
@@ -12,7 +13,7 @@ export interface Child extends Starting {
 
 export interface ChildOptions {
   readonly env: Readonly<Record<string, string>>
-  /** Where its output goes: a file, since nobody may be left to read a pipe. */
+  /** Where its output goes: a file, since nobody may be left to read a pipe. It runs in that file's folder. */
   readonly outputFile: string
 }
 
@@ -51,6 +52,7 @@ export function startChild(
   const [command = program, ...rest] = [...diesWithParent, program, ...args]
   const child = spawn(command, rest, {
     env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', ...env },
+    cwd: dirname(outputFile), // crash dumps and the like land there
     stdio: ['ignore', output, output],
   })
   closeSync(output)

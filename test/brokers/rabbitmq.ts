@@ -53,7 +53,9 @@ async function startLocally(options: RabbitmqOptions): Promise<RabbitmqServer> {
     RABBITMQ_PID_FILE: file('pid'),
     RABBITMQ_MNESIA_BASE: file('mnesia'),
     RABBITMQ_LOG_BASE: file('log'),
-    RABBITMQ_NODENAME: `test${port}@localhost`,
+    // An address as the host needs no name service, but counts as a long name.
+    RABBITMQ_NODENAME: `test${port}@127.0.0.1`,
+    RABBITMQ_USE_LONGNAME: 'true',
     RABBITMQ_DIST_PORT: String(distributionPort),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: onLoopback,
     RABBITMQ_CTL_ERL_ARGS: onLoopback,
