@@ -29,13 +29,15 @@ const consumer = wrapConsumer(await connect(url), new Verifier({ keys }), {
 })
 
 const receiving = await consumer.createChannel()
+let done
 const handled = new Promise((resolve) => {
-  receiving.consume(queue, (message) => {
-    if (message === null) return
-    console.log(`${senderOf(message).service} sent ${message.content}`)
-    receiving.ack(message)
-    resolve()
-  })
+  done = resolve
+})
+await receiving.consume(queue, (message) => {
+  if (message === null) return
+  console.log(`${senderOf(message).service} sent ${message.content}`)
+  receiving.ack(message)
+  done()
 })
 
 stolen.publish(exchange, 'order.created', Buffer.from('{"id":666}'))
