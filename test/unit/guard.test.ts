@@ -142,6 +142,7 @@ describe('with a remote store', () => {
     const outcomes = ['a', 'b', 'c'].map((name) => guard.receive(deliveryOf(log, name, fresh())))
     const rejected = guard.receive(deliveryOf(log, 'd', bad()))
     expect(replay.calls).toEqual(['begin', 'begin', 'begin'])
+    expect(guard.turn).toBeInstanceOf(Promise)
     second.open('run')
     await second.promise
     expect(log).toEqual([])
@@ -156,6 +157,7 @@ describe('with a remote store', () => {
       'stored d',
       'acknowledge d',
     ])
+    expect(guard.turn).toBeUndefined()
     expect(guard.receive(deliveryOf(log, 'e', fresh()))).toBe('handled')
   })
 

@@ -145,3 +145,25 @@ describe('keys that come and go', () => {
     expect(judge(verifier, receivedWith(tokenOf({ claims: { iat: NOW - 600_000 } })))).toBe('key-revoked')
   })
 })
+
+describe('probe', () => {
+  it('says whether messages could be judged: keys, clock and replay store', async () => {
+    const clock = new ManualClock()
+    const keys = new ChangingKeys(undefined)
+    let store: () => void | Promise<void> = () => undefined
+    const verifier = verifierFor({ clock, keys, replay: { release: () => store() } as never })
+    expect(await verifier.probe()).toBe(false)
+    keys.use(keysOf(lineOf()))
+    expect(await verifier.probe()).toBe(true)
+    for (const failing of [() => Promise.reject(new Error('unreachable')), () => JSON.parse('{') as void]) {
+      store = failing
+      expect(await verifier.probe()).toBe(false)
+    }
+    store = () => undefined
+    clock.jump(9999)
+    expect(await verifier.probe()).toBe(false)
+    clock.advance(31)
+    expect(await verifier.probe()).toBe(true)
+    expect(await verifierFor({ replay: 'off' }).probe()).toBe(true)
+  })
+})
