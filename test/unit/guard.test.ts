@@ -164,8 +164,8 @@ describe('with a remote store', () => {
   it('a handler that runs on holds up nobody, and one that throws passes its error through', async () => {
     const replay = new ScriptedStore()
     replay.begins.push(
-      async () => 'run',
-      async () => 'run',
+      async (): Promise<'run'> => 'run',
+      async (): Promise<'run'> => 'run',
     )
     const [error, long, log] = [new Error('the user\u2019s own'), new Latch(), [] as Log]
     const guard = new Guard(verifierFor({ replay }))
