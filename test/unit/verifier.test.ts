@@ -158,6 +158,11 @@ describe('lines', () => {
       [lineOf('queues="a"'), lineOf('queues="**"', 'Ed25519', 'etl'), lineOf('queues="ord*"')],
       'authorized',
     ],
+    [
+      'the first of those that got equally far',
+      [lineOf('queues="**",valid-after="2027-01-01"'), lineOf('queues="**",valid-before="2025-01-01"')],
+      'key-not-yet-valid',
+    ],
     ['several services on a line', [lineOf('queues="orders"', 'Ed25519', 'etl,checkout')], 'authorized'],
     ['a veto', [lineOf('queues="**,!orders"')], 'queue-not-authorized'],
   ])('%s', (_, lines, expected) => {
