@@ -100,7 +100,7 @@ describe.skipIf(url === undefined)('RabbitMQ: connections and channels that end 
   })
 
   it.each(['connection', 'channel'] as const)(
-    'close() of the %s in a burst: each message is once in one place',
+    'close() of the %s in a burst: nothing is lost, and no dead letter comes back',
     async (what) => {
       const queue = await scene.queue('close')
       await publishMixed(queue)
