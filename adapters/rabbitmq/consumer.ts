@@ -27,6 +27,7 @@ export class GuardedConsumer {
   #givingBack: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #paused = false
+  #resumes = true
 
   constructor(channel: GuardedChannel, from: ReadQueue, onMessage: OnMessage, options: ConsumeOptions) {
     this.#channel = channel
@@ -54,10 +55,6 @@ export class GuardedConsumer {
     if (this.#channel.closing) return
     const { noAck } = this.#from
     if (!noAck) this.#channel.settlements.withhold(raw)
-    if (this.#stopping.signal.aborted) {
-      this.#giveBack(raw)
-      return
-    }
     const outcome = this.#holds.guard.receive(
       deliveryOf(this.#channel, this.#from, raw, (admission) => this.#handle(raw, admission)),
     )
@@ -71,7 +68,12 @@ export class GuardedConsumer {
     )
   }
 
-  /** When the user's cancel is through: hands over what waited for its turn, and gives back what is held. */
+  /** The user cancels: deliveries go on until the broker agreed, but a pause does not end in consuming again. */
+  cancelling(): void {
+    this.#resumes = false
+  }
+
+  /** The broker agreed: hands over what waited for its turn, and gives back what is held. */
   async cancelled(): Promise<void> {
     await this.#holds.guard.turn
     this.#stop()
@@ -180,7 +182,7 @@ export class GuardedConsumer {
       } catch {
         return false
       }
-      if (await this.#channel.verifier.probe()) return !signal.aborted
+      if (await this.#channel.verifier.probe()) return this.#resumes && !signal.aborted
     }
   }
 
