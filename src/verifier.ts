@@ -1,19 +1,26 @@
-import { hash } from 'node:crypto'
-import type { AuthorizedKey, AuthorizedLine, KeySource } from './authorized-keys/snapshot.ts'
+import type { KeySource } from './authorized-keys/snapshot.ts'
+import {
+  algorithmOf,
+  checkContent,
+  checkDestination,
+  checkTime,
+  clockUnreliable,
+  deferred,
+  expiredDetail,
+  matchLines,
+  rejected,
+} from './checks.ts'
 import { type Clock, ClockWatch, SYSTEM_CLOCK } from './clock.ts'
 import { Counters } from './counters.ts'
-import { digestParts } from './covered-parts.ts'
 import { RejectedError, SetupError } from './errors.ts'
-import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
-import { isReservedHeader, type ReceivedMessage, type Sender } from './message.ts'
+import type { ReceivedMessage, Sender } from './message.ts'
 import { Policies, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
-import type { RejectCode } from './reasons.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { type Claims, isFault, parseToken } from './token.ts'
+import { isFault, parseToken } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Warnings } from './warnings.ts'
 
@@ -174,7 +181,7 @@ export class Verifier {
     if (elsewhere !== undefined) return { ...rejected('destination-mismatch', elsewhere), ...signer }
     // 8: the time
     if (now === undefined) return clockUnreliable()
-    const untimely = this.#checkTime(claims, policy, now)
+    const untimely = checkTime(claims, policy, this.clockSkewSeconds, now)
     if (untimely !== undefined) return { ...untimely, ...signer }
     // 9: the very bytes the handler will get
     const altered = checkContent(received, claims)
@@ -224,26 +231,6 @@ export class Verifier {
     return now < acceptUnsignedUntil ? { outcome: 'unsigned' } : undefined
   }
 
-  #checkTime(claims: Claims, policy: ResolvedPolicy, now: number): Rejected | undefined {
-    const age = now / 1000 - claims.iat
-    if (-age > this.clockSkewSeconds) {
-      return rejected(
-        'issued-in-future',
-        `it was signed ${Math.round(-age)} s in the future; at most ${this.clockSkewSeconds} s are allowed (clockSkewSeconds)`,
-      )
-    }
-    if (age > policy.maxAgeSeconds) {
-      return rejected(
-        'age-exceeded',
-        `it was signed ${Math.round(age)} s ago; at most ${policy.maxAgeSeconds} s are allowed (maxAgeSeconds)`,
-      )
-    }
-    if (claims.exp !== undefined && now > claims.exp * 1000) {
-      return rejected('message-expired', expiredDetail(claims.exp * 1000))
-    }
-    return undefined
-  }
-
   #checkRetention(): void {
     const kept = this.replay?.retentionSeconds
     if (kept === undefined) return
@@ -261,131 +248,4 @@ export class Verifier {
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */
 function retention(maxAgeSeconds: number, skewSeconds: number): number {
   return maxAgeSeconds + 2 * skewSeconds + 1
-}
-
-/** `EdDSA` means the same for an Ed25519 key (RFC 9864), and most stock libraries write only that. */
-function algorithmOf(alg: string): Algorithm | undefined {
-  if (alg === 'EdDSA') return 'Ed25519'
-  return isAlgorithm(alg) ? alg : undefined
-}
-
-/**
- * A line allows the message as a whole or not at all: nothing is mixed across lines. Of several lines, the one that got
- * furthest gives the reason.
- */
-function matchLines(
-  key: AuthorizedKey,
-  queue: string,
-  claims: Claims,
-  algorithm: Algorithm,
-  policy: ResolvedPolicy,
-  now: number | undefined,
-): Rejected | undefined {
-  let furthest = -1
-  let refusal: Rejected | undefined
-  for (const line of key.lines) {
-    const [progress, code, detail] = matchLine(line, queue, claims, algorithm, policy, now)
-    if (code === undefined) return undefined
-    if (progress <= furthest) continue
-    furthest = progress
-    // The name in the token is the signer's own word until a line of the key has it.
-    const service = progress > 0 ? { service: claims.iss } : {}
-    refusal = { ...rejected(code, detail), fingerprint: key.fingerprint, ...service }
-  }
-  return refusal
-}
-
-type LineResult = readonly [progress: number, code: RejectCode | undefined, detail: string]
-
-function matchLine(
-  line: AuthorizedLine,
-  queue: string,
-  claims: Claims,
-  algorithm: Algorithm,
-  policy: ResolvedPolicy,
-  now: number | undefined,
-): LineResult {
-  if (!line.services.includes(claims.iss)) {
-    return [
-      0,
-      'service-mismatch',
-      `signed as ${quote(claims.iss)}, but the key belongs to ${quote(line.services.join(','))}`,
-    ]
-  }
-  if (!line.queues.matches(queue)) {
-    return [1, 'queue-not-authorized', `${quote(claims.iss)} may not publish to queue ${quote(queue)}`]
-  }
-  if (line.validAfter !== undefined && claims.iat < line.validAfter) {
-    return [2, 'key-not-yet-valid', `signed before the key's valid-after ${isoTime(line.validAfter * 1000)}`]
-  }
-  if (line.validBefore !== undefined) {
-    if (claims.iat >= line.validBefore) {
-      return [2, 'key-expired', `signed after the key's valid-before ${isoTime(line.validBefore * 1000)}`]
-    }
-    if (now !== undefined && now / 1000 > line.validBefore + policy.maxAgeSeconds) {
-      return [
-        2,
-        'key-expired',
-        `the key's valid-before ${isoTime(line.validBefore * 1000)} is over by more than maxAge`,
-      ]
-    }
-  }
-  if (line.algorithm !== algorithm) {
-    return [
-      3,
-      'alg-not-allowed',
-      `the line of ${quote(claims.iss)} for queue ${quote(queue)} allows ${line.algorithm} only`,
-    ]
-  }
-  return [4, undefined, '']
-}
-
-function checkDestination(received: ReceivedMessage, claims: Claims, policy: ResolvedPolicy): string | undefined {
-  const { aud } = claims
-  if (policy.delivered) {
-    const other = received.deliveredBy.find((address) => address !== aud)
-    if (other !== undefined) return `signed for ${quote(aud, 120)}, delivered by ${quote(other, 120)}`
-    if (received.deliveredBy.length === 0) return `signed for ${quote(aud, 120)}, delivered by no known address`
-  }
-  if (policy.destinations !== undefined && !policy.destinations.matches(aud)) {
-    return `signed for ${quote(aud, 120)}, which the destinations of queue ${quote(received.queue)} do not list`
-  }
-  return undefined
-}
-
-function checkContent(received: ReceivedMessage, claims: Claims): Rejected | undefined {
-  const { payload, headers, properties } = received
-  const bh = payload === null ? null : hash('sha256', payload, 'base64url')
-  if (bh !== claims.bh) return rejected('body-mismatch', 'the body is not the one that was signed')
-  if (headers !== undefined && Object.keys(headers).some(isReservedHeader)) {
-    return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
-  }
-  try {
-    if (digestParts(properties, headers, claims.hs ?? []) === claims.hh) return undefined
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error
-  }
-  return rejected('headers-mismatch', 'a signed header or property was changed, added or removed')
-}
-
-function expiredDetail(deadline: number): string {
-  return `handling had to start by ${isoTime(deadline)}`
-}
-
-/** RFC 3339, for people. Times beyond what a Date can hold are given as they are. */
-function isoTime(milliseconds: number): string {
-  const date = new Date(milliseconds)
-  return Number.isNaN(date.getTime()) ? `${milliseconds} ms` : date.toISOString()
-}
-
-function rejected(code: RejectCode, detail: string): Rejected {
-  return { outcome: 'rejected', code, detail }
-}
-
-function clockUnreliable(): Deferred {
-  return deferred('clock-unreliable', 'the system clock jumped; waiting until it runs evenly')
-}
-
-function deferred(code: Deferred['code'], detail: string): Deferred {
-  return { outcome: 'deferred', code, detail }
 }

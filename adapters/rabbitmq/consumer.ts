@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { publish } from '../../src/events.ts'
@@ -74,6 +75,8 @@ export class GuardedConsumer {
 
   #newGuard(): Guard<AmqpMessage> {
     const { verifier, options } = this.#channel
+    // Every message that is held listens to it.
+    setMaxListeners(0, this.#abort.signal)
     return new Guard(verifier, { ...options, signal: this.#abort.signal })
   }
 

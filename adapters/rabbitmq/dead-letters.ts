@@ -18,6 +18,7 @@ const ABOUT_THE_MESSAGE: ReadonlySet<unknown> = new Set([311, 406, 501, 502])
 export class DeadLetterSink {
   readonly #open: () => Promise<ChannelLike>
   #shared: Promise<ConfirmedChannel> | undefined
+  readonly #preparing = new Map<string, Promise<void>>()
 
   /** @param open opens a channel in confirm mode that no wrapper covers */
   constructor(open: () => Promise<ChannelLike>) {
@@ -31,6 +32,16 @@ export class DeadLetterSink {
    * @throws SetupError `dead-letters-unavailable`
    */
   async prepare(queue: string): Promise<void> {
+    const preparing = this.#prepare(queue)
+    this.#preparing.set(queue, preparing)
+    try {
+      await preparing
+    } finally {
+      if (this.#preparing.get(queue) === preparing) this.#preparing.delete(queue)
+    }
+  }
+
+  async #prepare(queue: string): Promise<void> {
     const looking = await ConfirmedChannel.open(this.#open)
     try {
       await invoke(looking.channel.checkQueue.bind(looking.channel), queue)
@@ -43,6 +54,8 @@ export class DeadLetterSink {
 
   /** Resolves when the broker has the letter on disk or with its replicas. */
   async store(queue: string, letter: DeadLetter<AmqpMessage>): Promise<void> {
+    // The first deliveries come while the queue for dead letters is still being looked up.
+    await this.#preparing.get(queue)
     const id = randomUUID()
     for (const make of FORMS) {
       const form = make(letter, id)

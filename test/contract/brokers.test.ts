@@ -25,7 +25,8 @@ describe('the brokers of this run', () => {
   })
 })
 
-describe('a broker of a test’s own', () => {
+// Starts and restarts take seconds each, in Docker tens of them.
+describe('a broker of a test’s own', { timeout: 120_000 }, () => {
   it.skipIf(!startable.includes('rabbitmq'))('RabbitMQ keeps durable messages over a kill and a restart', async () => {
     const server = await startRabbitmq({ config: ['consumer_timeout = 123456'] })
     onTestFinished(() => server.stop())

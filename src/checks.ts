@@ -1,0 +1,170 @@
+import { hash } from 'node:crypto'
+import type { AuthorizedKey, AuthorizedLine } from './authorized-keys/snapshot.ts'
+import { digestParts } from './covered-parts.ts'
+import { SetupError } from './errors.ts'
+import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
+import { isReservedHeader, type ReceivedMessage } from './message.ts'
+import type { ResolvedPolicy } from './policy.ts'
+import type { RejectCode } from './reasons.ts'
+import { quote } from './text.ts'
+import type { Claims } from './token.ts'
+import type { Deferred, Rejected } from './verdict.ts'
+
+/** The single checks of a verified signature's message. Their order is written in verifier.ts. */
+
+/** Check 8. Three different times: how old, not from the future, and the producer's own deadline. */
+export function checkTime(
+  claims: Claims,
+  policy: ResolvedPolicy,
+  clockSkewSeconds: number,
+  now: number,
+): Rejected | undefined {
+  const age = now / 1000 - claims.iat
+  if (-age > clockSkewSeconds) {
+    return rejected(
+      'issued-in-future',
+      `it was signed ${Math.round(-age)} s in the future; at most ${clockSkewSeconds} s are allowed (clockSkewSeconds)`,
+    )
+  }
+  if (age > policy.maxAgeSeconds) {
+    return rejected(
+      'age-exceeded',
+      `it was signed ${Math.round(age)} s ago; at most ${policy.maxAgeSeconds} s are allowed (maxAgeSeconds)`,
+    )
+  }
+  if (claims.exp !== undefined && now > claims.exp * 1000) {
+    return rejected('message-expired', expiredDetail(claims.exp * 1000))
+  }
+  return undefined
+}
+
+/** `EdDSA` means the same for an Ed25519 key (RFC 9864), and most stock libraries write only that. */
+export function algorithmOf(alg: string): Algorithm | undefined {
+  if (alg === 'EdDSA') return 'Ed25519'
+  return isAlgorithm(alg) ? alg : undefined
+}
+
+/**
+ * A line allows the message as a whole or not at all: nothing is mixed across lines. Of several lines, the one that got
+ * furthest gives the reason.
+ */
+export function matchLines(
+  key: AuthorizedKey,
+  queue: string,
+  claims: Claims,
+  algorithm: Algorithm,
+  policy: ResolvedPolicy,
+  now: number | undefined,
+): Rejected | undefined {
+  let furthest = -1
+  let refusal: Rejected | undefined
+  for (const line of key.lines) {
+    const [progress, code, detail] = matchLine(line, queue, claims, algorithm, policy, now)
+    if (code === undefined) return undefined
+    if (progress <= furthest) continue
+    furthest = progress
+    // The name in the token is the signer's own word until a line of the key has it.
+    const service = progress > 0 ? { service: claims.iss } : {}
+    refusal = { ...rejected(code, detail), fingerprint: key.fingerprint, ...service }
+  }
+  return refusal
+}
+
+type LineResult = readonly [progress: number, code: RejectCode | undefined, detail: string]
+
+function matchLine(
+  line: AuthorizedLine,
+  queue: string,
+  claims: Claims,
+  algorithm: Algorithm,
+  policy: ResolvedPolicy,
+  now: number | undefined,
+): LineResult {
+  if (!line.services.includes(claims.iss)) {
+    return [
+      0,
+      'service-mismatch',
+      `signed as ${quote(claims.iss)}, but the key belongs to ${quote(line.services.join(','))}`,
+    ]
+  }
+  if (!line.queues.matches(queue)) {
+    return [1, 'queue-not-authorized', `${quote(claims.iss)} may not publish to queue ${quote(queue)}`]
+  }
+  if (line.validAfter !== undefined && claims.iat < line.validAfter) {
+    return [2, 'key-not-yet-valid', `signed before the key's valid-after ${isoTime(line.validAfter * 1000)}`]
+  }
+  if (line.validBefore !== undefined) {
+    if (claims.iat >= line.validBefore) {
+      return [2, 'key-expired', `signed after the key's valid-before ${isoTime(line.validBefore * 1000)}`]
+    }
+    if (now !== undefined && now / 1000 > line.validBefore + policy.maxAgeSeconds) {
+      return [
+        2,
+        'key-expired',
+        `the key's valid-before ${isoTime(line.validBefore * 1000)} is over by more than maxAge`,
+      ]
+    }
+  }
+  if (line.algorithm !== algorithm) {
+    return [
+      3,
+      'alg-not-allowed',
+      `the line of ${quote(claims.iss)} for queue ${quote(queue)} allows ${line.algorithm} only`,
+    ]
+  }
+  return [4, undefined, '']
+}
+
+export function checkDestination(
+  received: ReceivedMessage,
+  claims: Claims,
+  policy: ResolvedPolicy,
+): string | undefined {
+  const { aud } = claims
+  if (policy.delivered) {
+    const other = received.deliveredBy.find((address) => address !== aud)
+    if (other !== undefined) return `signed for ${quote(aud, 120)}, delivered by ${quote(other, 120)}`
+    if (received.deliveredBy.length === 0) return `signed for ${quote(aud, 120)}, delivered by no known address`
+  }
+  if (policy.destinations !== undefined && !policy.destinations.matches(aud)) {
+    return `signed for ${quote(aud, 120)}, which the destinations of queue ${quote(received.queue)} do not list`
+  }
+  return undefined
+}
+
+export function checkContent(received: ReceivedMessage, claims: Claims): Rejected | undefined {
+  const { payload, headers, properties } = received
+  const bh = payload === null ? null : hash('sha256', payload, 'base64url')
+  if (bh !== claims.bh) return rejected('body-mismatch', 'the body is not the one that was signed')
+  if (headers !== undefined && Object.keys(headers).some(isReservedHeader)) {
+    return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
+  }
+  try {
+    if (digestParts(properties, headers, claims.hs ?? []) === claims.hh) return undefined
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+  }
+  return rejected('headers-mismatch', 'a signed header or property was changed, added or removed')
+}
+
+export function expiredDetail(deadline: number): string {
+  return `handling had to start by ${isoTime(deadline)}`
+}
+
+/** RFC 3339, for people. Times beyond what a Date can hold are given as they are. */
+function isoTime(milliseconds: number): string {
+  const date = new Date(milliseconds)
+  return Number.isNaN(date.getTime()) ? `${milliseconds} ms` : date.toISOString()
+}
+
+export function rejected(code: RejectCode, detail: string): Rejected {
+  return { outcome: 'rejected', code, detail }
+}
+
+export function clockUnreliable(): Deferred {
+  return deferred('clock-unreliable', 'the system clock jumped; waiting until it runs evenly')
+}
+
+export function deferred(code: Deferred['code'], detail: string): Deferred {
+  return { outcome: 'deferred', code, detail }
+}

@@ -1,0 +1,217 @@
+import { hash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { digestParts, isCoverableName } from '../../src/covered-parts.ts'
+import type { CoveredProperties, Headers, HeaderValue } from '../../src/message.ts'
+import { setupErrorOf } from './keys/helpers.ts'
+
+/** The preimage, written down a second time from docs/spec.md in another manner. */
+function preimage(properties: CoveredProperties, headers: Headers, names: readonly string[]): Buffer {
+  const { key, type, contentType, contentEncoding, replyTo, correlationId, messageId, appId } = properties
+  const parts: [string, HeaderValue][] = [
+    ['@key', key],
+    ['@type', type],
+    ['@content-type', contentType],
+    ['@content-encoding', contentEncoding],
+    ['@reply-to', replyTo],
+    ['@correlation-id', correlationId],
+    ['@message-id', messageId],
+    ['@app-id', appId],
+    ...names.map((name): [string, HeaderValue] => [name, headers[name]]),
+  ]
+  const part = ([name, value]: [string, HeaderValue]): Buffer =>
+    Buffer.concat([
+      sized(name),
+      value === undefined ? Buffer.of(0) : Buffer.concat([Buffer.of(1), sized(typed(value))]),
+    ])
+  return Buffer.concat([Buffer.from('queueauth-v1/parts\0'), uint32(parts.length), ...parts.map(part)])
+}
+
+function typed(value: HeaderValue): Buffer {
+  if (value === null) return Buffer.from('z')
+  if (typeof value === 'boolean') return Buffer.from(value ? 't' : 'f')
+  if (typeof value === 'number') return Buffer.concat([Buffer.from('n'), sized(JSON.stringify(value))])
+  if (typeof value === 'string' || value instanceof Uint8Array) return Buffer.concat([Buffer.from('b'), sized(value)])
+  if (Array.isArray(value)) return Buffer.concat([Buffer.from('l'), uint32(value.length), ...value.map(typed)])
+  const members = Object.entries(value as Headers).sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  const pairs = members.flatMap(([name, member]) => [sized(name), typed(member)])
+  return Buffer.concat([Buffer.from('m'), uint32(members.length), ...pairs])
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+function sized(value: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(value as string)
+  return Buffer.concat([uint32(bytes.length), bytes])
+}
+
+const text = fc.string({ unit: 'binary', maxLength: 6 }).filter((value) => value.isWellFormed())
+const leaf: fc.Arbitrary<HeaderValue> = fc.oneof(
+  text,
+  fc.uint8Array({ maxLength: 6 }).map((bytes) => Buffer.from(bytes)),
+  fc.boolean(),
+  fc.constant(null),
+  fc.maxSafeInteger(),
+  fc.double({ noNaN: true, noDefaultInfinity: true }).filter((n) => !Number.isInteger(n)),
+)
+const value = fc.letrec<{ node: HeaderValue; leaf: HeaderValue }>((tie) => ({
+  leaf,
+  node: fc.oneof(
+    { depthSize: 'small' },
+    tie('leaf'),
+    fc.array(tie('node'), { maxLength: 3 }),
+    fc.dictionary(text, tie('node'), { maxKeys: 3 }),
+  ),
+})).node
+const name = fc
+  .string({ unit: fc.constantFrom('a', 'b', 'x', '-', '@', 'A', '~'), minLength: 1, maxLength: 3 })
+  .filter(isCoverableName)
+const headers = fc.dictionary(name, value, { maxKeys: 4 })
+const properties: fc.Arbitrary<CoveredProperties> = fc.record(
+  {
+    key: text,
+    type: text,
+    contentType: text,
+    contentEncoding: text,
+    replyTo: text,
+    correlationId: text,
+    messageId: text,
+    appId: text,
+  },
+  { requiredKeys: [] },
+)
+const digest = (props: CoveredProperties, table: Headers): string =>
+  digestParts(props, table, Object.keys(table).sort())
+
+describe('the digest of the covered parts', () => {
+  it('is what the specification says', () => {
+    fc.assert(
+      fc.property(properties, headers, (props, table) => {
+        const names = Object.keys(table).sort()
+        expect(digestParts(props, table, names)).toBe(hash('sha256', preimage(props, table, names), 'base64url'))
+      }),
+    )
+  })
+
+  it('differs for every two different sets of parts', () => {
+    fc.assert(
+      fc.property(properties, headers, properties, headers, (props, table, otherProps, otherTable) => {
+        const same = preimage(props, table, Object.keys(table).sort()).equals(
+          preimage(otherProps, otherTable, Object.keys(otherTable).sort()),
+        )
+        expect(digest(props, table) === digest(otherProps, otherTable)).toBe(same)
+        expect(same).toBe(canonical(props, table) === canonical(otherProps, otherTable))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('differs when bytes move between a name and its value, or between neighbours', () => {
+    const short = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 3 })
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(short, short), { minLength: 1, maxLength: 3 }),
+        fc.array(fc.tuple(short, short), { minLength: 1, maxLength: 3 }),
+        (one, other) => {
+          const [left, right] = [Object.fromEntries(one), Object.fromEntries(other)]
+          expect(digest({}, left) === digest({}, right)).toBe(canonical({}, left) === canonical({}, right))
+        },
+      ),
+      { numRuns: 1000 },
+    )
+    expect(digest({ type: 'ab' }, {})).not.toBe(digest({ type: 'a', contentType: 'b' }, {}))
+    expect(digest({ messageId: 'a' }, {})).not.toBe(digest({ correlationId: 'a' }, {}))
+  })
+
+  it.each<[string, HeaderValue, HeaderValue]>([
+    ['absent and empty', undefined, ''],
+    ['absent and null', undefined, null],
+    ['null and empty', null, ''],
+    ['a number and its text', 1, '1'],
+    ['true and its text', true, 'true'],
+    ['false and null', false, null],
+    ['a list of one and the one', ['a'], 'a'],
+    ['an empty list and an empty table', [], {}],
+    ['a list within a list', [['a'], 'b'], ['a', ['b']]],
+    ['order in a list', ['a', 'b'], ['b', 'a']],
+    ['a table and a list of its members', { a: 'b' }, ['a', 'b']],
+    ['NFC and NFD', '\u00e9', 'e\u0301'],
+    ['bytes that are not UTF-8 and U+FFFD', Buffer.of(0xff), '\ufffd'],
+    ['numbers that differ in their last bit', 0.1 + 0.2, 0.3],
+  ])('tells apart: %s', (_, one, other) => {
+    expect(digestParts({}, { h: one }, ['h'])).not.toBe(digestParts({}, { h: other }, ['h']))
+  })
+
+  it.each<[string, HeaderValue, HeaderValue]>([
+    ['a string and its UTF-8', 'é\u{1f600}', Buffer.from('é\u{1f600}')],
+    ['a Buffer and a Uint8Array', Buffer.from('a'), new Uint8Array([97])],
+    ['members in any order', { a: 1, b: 2 }, { b: 2, a: 1 }],
+    ['a table with and without a prototype', { a: 1 }, Object.assign(Object.create(null), { a: 1 })],
+    ['a member that is undefined', { a: 1, b: undefined }, { a: 1 }],
+    ['minus zero and zero', -0, 0],
+  ])('takes for the same: %s', (_, one, other) => {
+    expect(digestParts({}, { h: one }, ['h'])).toBe(digestParts({}, { h: other }, ['h']))
+  })
+
+  it('sorts the keys of a table by their UTF-8 and not by UTF-16', () => {
+    const table = { '\ud83d\ude00': 1, '\uffee': 2 }
+    expect(digestParts({}, { h: table }, ['h'])).toBe(hash('sha256', preimage({}, { h: table }, ['h']), 'base64url'))
+  })
+
+  it('reads own headers only: none is inherited, and a hostile name in a table is a name', () => {
+    const inherited = Object.create({ h: 'x' }) as Headers
+    expect(digestParts({}, inherited, ['h'])).toBe(digestParts({}, {}, ['h']))
+    const hostile = JSON.parse('{"__proto__":{"a":1},"constructor":2}') as Headers
+    expect(digestParts({}, { h: hostile }, ['h'])).not.toBe(digestParts({}, { h: { constructor: 2 } as never }, ['h']))
+    expect(({} as { a?: unknown }).a).toBeUndefined()
+  })
+
+  it.each<[string, unknown]>([
+    ['a Date', new Date(0)],
+    ['a function', () => 1],
+    ['a bigint', 1n],
+    ['a symbol', Symbol('x')],
+    ['an instance of a class', new (class Order {})()],
+    ['a Map', new Map()],
+    ['NaN', Number.NaN],
+    ['Infinity', Number.POSITIVE_INFINITY],
+    ['an unsafe integer', 2 ** 53],
+    ['1e21', 1e21],
+    ['a lone surrogate', 'x\ud800'],
+    ['a lone surrogate as a key', { '\udc00': 1 }],
+    ['undefined in a list', [undefined]],
+    ['a hole in a list', [undefined, 1]],
+    ['a Date within a table within a list', [{ at: new Date(0) }]],
+    ['17 levels', Array.from({ length: 17 }).reduce((inner) => [inner], 'x')],
+  ])('%s is refused, and the error names the header', (_, bad) => {
+    const error = setupErrorOf(() => digestParts({}, { 'x-when': bad as HeaderValue }, ['x-when']))
+    expect(error?.code).toBe('header-unsupported')
+    expect(error?.message).toContain('x-when')
+  })
+
+  it('takes 16 levels, large values and the numbers at the edge', () => {
+    const deep = Array.from({ length: 16 }).reduce<HeaderValue>((inner) => [inner], 'x')
+    const table = { deep, large: 'é'.repeat(300_000), least: Number.MIN_SAFE_INTEGER, tiny: 5e-324, huge: 1.5e15 }
+    const names = Object.keys(table).sort()
+    expect(digestParts({}, table, names)).toBe(hash('sha256', preimage({}, table, names), 'base64url'))
+  })
+})
+
+/** What is signed, told apart without the encoding under test. */
+function canonical(props: CoveredProperties, table: Headers): string {
+  const told = (part: HeaderValue): unknown => {
+    if (typeof part === 'string' || part instanceof Uint8Array)
+      return { bytes: Buffer.from(part as string).toString('hex') }
+    if (Array.isArray(part)) return part.map(told)
+    if (typeof part !== 'object' || part === null) return part
+    const members = Object.entries(part as Headers).map(
+      ([key, member]) => [Buffer.from(key).toString('hex'), told(member)] as const,
+    )
+    return { table: members.sort(([a], [b]) => (a < b ? -1 : 1)) }
+  }
+  return JSON.stringify([told({ ...props } as Headers), told(table)])
+}

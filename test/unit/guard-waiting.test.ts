@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import { Guard } from '../../src/guard.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
+import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
+import {
+  deliveryOf,
+  failing,
+  fresh,
+  happened,
+  Latch,
+  type Log,
+  listenDuringEachTest,
+  ScriptedStore,
+} from './deliveries.ts'
+import { ChangingKeys, keysOf, lineOf, ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
+
+let next = 0
+
+listenDuringEachTest()
+
+describe('what changes while a message waits', () => {
+  const revokedBy = (keys: ChangingKeys) => () => {
+    const { snapshot } = keys
+    keys.snapshot = snapshot && { ...snapshot, isRevoked: () => true }
+    return 'run' as const
+  }
+
+  it.each<[string, boolean]>([
+    ['while the store is asked', true],
+    ['in the same breath', false],
+  ])('its key is revoked %s: it is not handled, and its id is let go', async (_, remote) => {
+    const keys = new ChangingKeys(keysOf(lineOf()))
+    const replay = new ScriptedStore()
+    const revoke = revokedBy(keys)
+    replay.begins.push(remote ? async () => revoke() : revoke)
+    const log: Log = []
+    const guard = new Guard(verifierFor({ keys, replay }))
+    expect(await guard.receive(deliveryOf(log, 'a', fresh()))).toBe('settled')
+    expect(log).toEqual(['dead-letter a key-revoked', 'stored a', 'acknowledge a'])
+    expect(replay.calls).toEqual(['begin', 'release'])
+  })
+
+  it('its deadline passes', async () => {
+    const clock = new ManualClock()
+    const replay = new ScriptedStore()
+    replay.begins.push(async () => {
+      clock.advance(11)
+      return 'run'
+    })
+    const log: Log = []
+    const message = receivedWith(tokenOf({ claims: { exp: NOW + 10 } }))
+    await new Guard(verifierFor({ clock, replay })).receive(deliveryOf(log, 'a', message))
+    expect(log[0]).toBe('dead-letter a message-expired')
+  })
+
+  it('the keys or the clock fail and come back: held meanwhile, handled then', async () => {
+    const clock = new ManualClock()
+    const keys = new ChangingKeys(undefined)
+    const log: Log = []
+    const guard = new Guard(verifierFor({ clock, keys }))
+    const withoutKeys = happened('queue-key-auth:held', ({ code }) => code === 'keys-unavailable')
+    const withoutClock = happened('queue-key-auth:held', ({ code }) => code === 'clock-unreliable')
+    const outcome = guard.receive(deliveryOf(log, 'a', fresh()))
+    await withoutKeys
+    clock.jump(3600)
+    keys.use(keysOf(lineOf()))
+    await withoutClock
+    clock.jump(-3600).advance(1)
+    const stillHeld = happened('queue-key-auth:held')
+    await stillHeld
+    clock.advance(31)
+    expect(await outcome).toBe('handled')
+    expect(log).toEqual(['handle a'])
+  })
+
+  it('an unknown key is looked for once, and nobody else waits for that', async () => {
+    const looked = new Latch()
+    const keys: ChangingKeys = new ChangingKeys(keysOf(lineOf()), () => looked.promise)
+    const log: Log = []
+    const guard = new Guard(verifierFor({ keys }))
+    const unknown = (): ReceivedMessage =>
+      receivedWith(tokenOf({ algorithm: 'ES256', claims: { jti: `es-message-${next++}-padding` } }))
+    const first = guard.receive(deliveryOf(log, 'new 1', unknown()))
+    const second = guard.receive(deliveryOf(log, 'new 2', unknown()))
+    expect(guard.receive(deliveryOf(log, 'known', fresh()))).toBe('handled')
+    keys.use(keysOf(lineOf(), lineOf(undefined, 'ES256')))
+    looked.open()
+    expect(await Promise.all([first, second])).toEqual(['handled', 'handled'])
+    expect(log).toEqual(['handle known', 'handle new 1', 'handle new 2'])
+  })
+
+  it('an unknown key that stays unknown is rejected, also when looking for it fails', async () => {
+    for (const refresh of [async () => undefined, async () => failing()]) {
+      const log: Log = []
+      const guard = new Guard(verifierFor({ keys: new ChangingKeys(keysOf(lineOf()), refresh) }))
+      await guard.receive(deliveryOf(log, 'a', receivedWith(tokenOf({ algorithm: 'ES256' }))))
+      expect(log[0]).toBe('dead-letter a key-unknown')
+    }
+  })
+
+  it('an aborted consumer lets go of what it holds, settles nothing', async () => {
+    const controller = new AbortController()
+    const keys = new ChangingKeys(undefined)
+    const log: Log = []
+    const guard = new Guard(verifierFor({ keys }), { signal: controller.signal })
+    const outcome = guard.receive(deliveryOf(log, 'a', fresh()))
+    controller.abort()
+    expect(await outcome).toBe('let-go')
+    expect(await guard.receive(deliveryOf(log, 'b', fresh()))).toBe('let-go')
+    expect(log).toEqual([])
+  })
+
+  it('a lease is renewed while the handler runs', async () => {
+    let now = 0
+    const replay = new MemoryReplayStore({ now: () => now })
+    const renewed = new Latch()
+    const renew = replay.renew.bind(replay)
+    replay.renew = (claim) => {
+      renew(claim)
+      renewed.open()
+    }
+    const log: Log = []
+    const verifier = verifierFor({ replay, leaseSeconds: 0.06 })
+    const controller = new AbortController()
+    const guard = new Guard(verifier, { signal: controller.signal })
+    const message = fresh()
+    guard.receive(deliveryOf(log, 'a', message))
+    now = 59
+    await renewed.promise
+    now = 61
+    const copy = guard.receive(deliveryOf(log, 'copy', message))
+    expect(log).toEqual(['handle a'])
+    guard.close()
+    controller.abort()
+    expect(await copy).toBe('let-go')
+    const later = new Guard(verifier)
+    now = 500
+    expect(later.receive(deliveryOf(log, 'taken over', message))).toBe('handled')
+  })
+})
