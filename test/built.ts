@@ -44,7 +44,10 @@ async function build(home: string): Promise<void> {
     )
     // Package scopes end at node_modules: without a copy the modules would be CommonJS.
     await copyFile(join(root, 'package.json'), join(making, 'package.json'))
-    await rename(making, home)
+    // Of two processes that both removed a dead owner's lock, the second finds the folder in place.
+    await rename(making, home).catch(async (error: unknown) => {
+      if (!(await exists(home))) throw error
+    })
   } catch (error) {
     const { stdout } = error as { stdout?: string }
     if (stdout) throw new Error(`the program does not compile:\n${stdout}`, { cause: error })

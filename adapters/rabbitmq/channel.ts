@@ -117,6 +117,16 @@ export class GuardedChannel {
     clearTimeout(timer)
   }
 
+  /** The same for a connection that closes: its farewell can overtake the last acknowledgements, the channel's own cannot. */
+  async finish(): Promise<void> {
+    await this.drain()
+    try {
+      await invoke(this.original.close)
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+
   get busy(): boolean {
     return this.#underWay.size > 0
   }

@@ -91,7 +91,7 @@ function drainBeforeClose(connection: ConnectionLike, guarded: () => ReadonlySet
   override(connection, 'close', (callback?: Callback) => {
     const busy = [...guarded()].filter((channel) => channel.busy)
     if (busy.length === 0) return close(callback)
-    const closed = Promise.all(busy.map((channel) => channel.drain())).then(() => invoke(close))
+    const closed = Promise.all(busy.map((channel) => channel.finish())).then(() => invoke(close))
     if (callback === undefined) return closed
     void closed.then(
       () => callback(null),

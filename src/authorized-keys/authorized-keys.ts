@@ -1,4 +1,5 @@
 import type { JSONWebKeySet } from 'jose'
+import { SetupError } from '../errors.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
 import { allowsOfKeyStore, type PublicKeyStore } from './key-store.ts'
 import { parseLines } from './lines.ts'
@@ -46,9 +47,13 @@ export class AuthorizedKeys implements KeySource {
    * a quote. Several lines may name the same key; each allows on its own. At most 8 Mi characters, and 32 Ki a line.
    *
    * @throws SetupError with the file, line and column, when anything at all is wrong: `authorized-keys-invalid`,
-   *   `key-private-in-public-place`, `key-malformed`, `key-type-unsupported`, `key-too-weak`
+   *   `key-private-in-public-place`, `key-malformed`, `key-type-unsupported`, `key-too-weak`; `option-invalid` for what is
+   *   no string
    */
   static parse(text: string, options: ParseOptions = {}): AuthorizedKeys {
+    if (typeof text !== 'string' || typeof (options.revokedKeys ?? '') !== 'string') {
+      throw new SetupError('option-invalid', "parse() takes texts: read the files with the encoding 'utf8'")
+    }
     const allows = parseLines(text, options.file ?? 'authorized_keys')
     const revocations = parseRevokedKeys(options.revokedKeys ?? '', options.revokedKeysFile ?? 'revoked_keys')
     return new AuthorizedKeys({ snapshot: createSnapshot(allows, revocations) })

@@ -14,19 +14,12 @@ const KEY_WORD =
   /^(?:ssh-(?:ed25519|rsa|dss)|ecdsa-sha2-nistp\d+|rsa-sha2-\d+|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com|[a-z0-9-]+-cert-v01@openssh\.com)$/
 
 /** The options of ~/.ssh/authorized_keys that have no value, and would do for the name of a service. */
-const SSH_FLAGS: ReadonlySet<string> = new Set([
-  ...['agent-forwarding', 'cert-authority', 'no-agent-forwarding', 'no-port-forwarding', 'no-pty', 'no-touch-required'],
-  ...[
-    'no-user-rc',
-    'no-x11-forwarding',
-    'port-forwarding',
-    'pty',
-    'restrict',
-    'user-rc',
-    'verify-required',
-    'x11-forwarding',
-  ],
-])
+const SSH_FLAGS: ReadonlySet<string> = new Set(
+  (
+    'agent-forwarding cert-authority no-agent-forwarding no-port-forwarding no-pty no-touch-required no-user-rc ' +
+    'no-x11-forwarding port-forwarding pty restrict user-rc verify-required x11-forwarding'
+  ).split(' '),
+)
 
 /**
  * Reads an authorized_keys text, one line `services options keytype key [comment]` after the other. There is no partial

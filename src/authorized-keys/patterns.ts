@@ -18,7 +18,7 @@ const REMEMBERED_NAMES = 64
  * |---|---|
  * | `*` | one or more characters except `.`, `/` and `:` |
  * | `**` | anything, also nothing |
- * | `?` | exactly one character except `.`, `/` and `:` |
+ * | `?` | exactly one character, whichever it is |
  * | `!p` | vetoes what `p` matches |
  * | anything else | itself; upper and lower case differ |
  *
@@ -102,8 +102,9 @@ function faultOf(pattern: string): string | undefined {
   return undefined
 }
 
-/** One token of a pattern: a literal character, or one of these. `*` is compiled to ONE and SOME. */
-const ONE = Symbol('one character of a part')
+/** One token of a pattern: a literal character, or one of these. `*` is compiled to PART and SOME. */
+const ONE = Symbol('one character')
+const PART = Symbol('one character of a part')
 const SOME = Symbol('any number of characters of a part')
 const ANY = Symbol('any number of any characters')
 type Pattern = readonly (string | symbol)[]
@@ -117,7 +118,7 @@ function compile(pattern: string): Pattern {
     else if (pattern.charAt(index + 1) === '*') {
       tokens.push(ANY)
       index++
-    } else tokens.push(ONE, SOME)
+    } else tokens.push(PART, SOME)
   }
   return tokens
 }
@@ -150,7 +151,7 @@ function matchesPattern(pattern: Pattern, name: readonly string[]): boolean {
 }
 
 function accepts(token: string | symbol, character: string): boolean {
-  if (token === ANY) return true
-  if (token === ONE || token === SOME) return character !== '.' && character !== '/' && character !== ':'
+  if (token === ANY || token === ONE) return true
+  if (token === PART || token === SOME) return character !== '.' && character !== '/' && character !== ':'
   return token === character
 }

@@ -49,7 +49,7 @@ export function publicKeyOf(privateKey: KeyObject): PublicKey {
   if (privateKey.type !== 'private') {
     throw keyError('key-missing', `a private key is needed here, and this one is ${privateKey.type}`, undefined)
   }
-  return checkedPublicKey(createPublicKey(privateKey), undefined, undefined)
+  return checkedPublicKey(detached(createPublicKey(privateKey), undefined), undefined, undefined)
 }
 
 /** The first two words of an OpenSSH public key line, such as `ssh-ed25519 AAAA…`; no comment, no line end. */
@@ -67,7 +67,19 @@ function fromKeyObject(key: KeyObject, position: SourcePosition | undefined): Pu
   if (key.type === 'secret') {
     throw keyError('key-type-unsupported', 'a secret key cannot be a public key; use createPublicKey()', position)
   }
-  return checkedPublicKey(key, undefined, position)
+  return checkedPublicKey(detached(key, position), undefined, position)
+}
+
+/**
+ * The same key, sharing nothing with the KeyObject it was derived from. On Node.js 20 the JWK of a derived key can
+ * deadlock the process for good when the other one is garbage-collected meanwhile.
+ */
+function detached(key: KeyObject, position: SourcePosition | undefined): KeyObject {
+  try {
+    return createPublicKey({ key: key.export({ type: 'spki', format: 'der' }), format: 'der', type: 'spki' })
+  } catch {
+    throw keyError('key-malformed', 'this key cannot be written as SPKI: it has no usable point', position)
+  }
 }
 
 function fromText(input: string | Uint8Array, position: SourcePosition | undefined): PublicKey {

@@ -32,9 +32,14 @@ export async function findBroker<Server extends BrokerServer>(
     })
     return { address, version, way: `given in ${variable}`, stop: async () => undefined }
   }
-  const server = await startServer(kind, {}, findEngine)
+  const { server, dockerFailure } = await start(kind, {}, findEngine)
   const way = server.way === 'docker' ? 'in Docker' : 'a program on this machine'
-  return { address: server.address, version: server.version, way, stop: () => server.stop() }
+  return {
+    address: server.address,
+    version: server.version,
+    way: dockerFailure === undefined ? way : `${way}, since Docker failed (${dockerFailure.message.trim()})`,
+    stop: () => server.stop(),
+  }
 }
 
 /** Docker, else the program on this machine, else BrokerMissing. */
@@ -43,21 +48,27 @@ export async function startServer<Options extends object, Server extends BrokerS
   options: Options,
   findEngine: FindEngine = findDockerEngine,
 ): Promise<Server> {
+  return (await start(kind, options, findEngine)).server
+}
+
+/** An engine that cannot fetch the image must not keep the tests from a program that is installed. */
+async function start<Options extends object, Server extends BrokerServer>(
+  kind: BrokerKind<Options, Server>,
+  options: Options,
+  findEngine: FindEngine,
+): Promise<{ server: Server; dockerFailure: Error | undefined }> {
   const engine = await findEngine()
-  let dockerFailure: unknown
+  let dockerFailure: Error | undefined
   if (engine !== undefined) {
     try {
-      return await kind.startInDocker(engine, options)
+      return { server: await kind.startInDocker(engine, options), dockerFailure }
     } catch (error) {
-      // An engine that cannot fetch the image must not keep the tests from a program that is installed.
-      dockerFailure = error
+      dockerFailure = error instanceof Error ? error : new Error(String(error))
     }
   }
-  if (kind.isInstalled()) return await kind.startLocally(options)
-  if (dockerFailure !== undefined) {
-    throw new BrokerMissing(`Docker answers but could not start it; ${howToGet[kind.name]}`, { cause: dockerFailure })
-  }
-  throw new BrokerMissing(howToGet[kind.name])
+  if (kind.isInstalled()) return { server: await kind.startLocally(options), dockerFailure }
+  const failed = dockerFailure === undefined ? '' : `Docker failed (${dockerFailure.message.trim()}); `
+  throw new BrokerMissing(`${failed}${howToGet[kind.name]}`, { cause: dockerFailure })
 }
 
 /** The brokers that may not be skipped: TEST_REQUIRE_BROKERS, separated by commas. */

@@ -142,6 +142,7 @@ describe('with a remote store', () => {
     const outcomes = ['a', 'b', 'c'].map((name) => guard.receive(deliveryOf(log, name, fresh())))
     const rejected = guard.receive(deliveryOf(log, 'd', bad()))
     expect(replay.calls).toEqual(['begin', 'begin', 'begin'])
+    expect(guard.turn).toBeInstanceOf(Promise)
     second.open('run')
     await second.promise
     expect(log).toEqual([])
@@ -156,14 +157,15 @@ describe('with a remote store', () => {
       'stored d',
       'acknowledge d',
     ])
+    expect(guard.turn).toBeUndefined()
     expect(guard.receive(deliveryOf(log, 'e', fresh()))).toBe('handled')
   })
 
   it('a handler that runs on holds up nobody, and one that throws passes its error through', async () => {
     const replay = new ScriptedStore()
     replay.begins.push(
-      async () => 'run',
-      async () => 'run',
+      async (): Promise<'run'> => 'run',
+      async (): Promise<'run'> => 'run',
     )
     const [error, long, log] = [new Error('the user\u2019s own'), new Latch(), [] as Log]
     const guard = new Guard(verifierFor({ replay }))

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ReasonCode } from '../../src/reasons.ts'
 import type { VerifierOptions } from '../../src/verifier.ts'
+import { failing } from './deliveries.ts'
 import { ChangingKeys, judge, keysOf, lineOf, ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
 
 const GOOD = receivedWith(tokenOf())
@@ -127,7 +128,9 @@ describe('keys that come and go', () => {
     const verifier = verifierFor({ keys, clock })
     const verified = verifier.verify(receivedWith(tokenOf({ claims: { exp: NOW + 10 } })))
     expect(verifier.recheck(verified)).toBeUndefined()
-    clock.advance(11)
+    clock.advance(10)
+    expect(verifier.recheck(verified)).toBeUndefined()
+    clock.advance(1)
     expect(verifier.recheck(verified)).toMatchObject({ code: 'message-expired' })
     clock.jump(-500)
     expect(verifier.recheck(verified)).toMatchObject({ code: 'clock-unreliable' })
@@ -143,5 +146,27 @@ describe('keys that come and go', () => {
     const { snapshot } = keys
     keys.snapshot = snapshot === undefined ? undefined : { ...snapshot, isRevoked: () => true }
     expect(judge(verifier, receivedWith(tokenOf({ claims: { iat: NOW - 600_000 } })))).toBe('key-revoked')
+  })
+})
+
+describe('probe', () => {
+  it('says whether messages could be judged: keys, clock and replay store', async () => {
+    const clock = new ManualClock()
+    const keys = new ChangingKeys(undefined)
+    let store: () => void | Promise<void> = () => undefined
+    const verifier = verifierFor({ clock, keys, replay: { release: () => store() } as never })
+    expect(await verifier.probe()).toBe(false)
+    keys.use(keysOf(lineOf()))
+    expect(await verifier.probe()).toBe(true)
+    for (const failure of [async () => failing(), failing]) {
+      store = failure
+      expect(await verifier.probe()).toBe(false)
+    }
+    store = () => undefined
+    clock.jump(9999)
+    expect(await verifier.probe()).toBe(false)
+    clock.advance(31)
+    expect(await verifier.probe()).toBe(true)
+    expect(await verifierFor({ replay: 'off' }).probe()).toBe(true)
   })
 })

@@ -158,6 +158,11 @@ describe('lines', () => {
       [lineOf('queues="a"'), lineOf('queues="**"', 'Ed25519', 'etl'), lineOf('queues="ord*"')],
       'authorized',
     ],
+    [
+      'the first of those that got equally far',
+      [lineOf('queues="**",valid-after="2027-01-01"'), lineOf('queues="**",valid-before="2025-01-01"')],
+      'key-not-yet-valid',
+    ],
     ['several services on a line', [lineOf('queues="orders"', 'Ed25519', 'etl,checkout')], 'authorized'],
     ['a veto', [lineOf('queues="**,!orders"')], 'queue-not-authorized'],
   ])('%s', (_, lines, expected) => {
@@ -239,7 +244,7 @@ describe('key ids', () => {
     expect(judge(verifierFor(), receivedWith(tokenOf({ header: { kid: 'A'.repeat(1 << 20) } })))).toBe('token-oversize')
   })
 
-  it('100,000 unknown ones leave nothing behind', () => {
+  it('100,000 unknown ones leave nothing behind', { timeout: 30_000 }, () => {
     const verifier = verifierFor()
     const token = tokenOf({ key: OTHER_KEY })
     const [, claims, signature] = token.split('.')

@@ -40,6 +40,15 @@ describe('can()', () => {
   })
 })
 
+describe('parse()', () => {
+  it('takes strings and nothing else', () => {
+    const bytes = Buffer.from('# nobody') as never
+    for (const parse of [() => AuthorizedKeys.parse(bytes), () => AuthorizedKeys.parse('', { revokedKeys: bytes })]) {
+      expect(parse).toThrow(expect.objectContaining({ code: 'option-invalid' }))
+    }
+  })
+})
+
 describe('keys from a key store', () => {
   const pem = key.publicKey.keyObject.export({ type: 'spki', format: 'pem' }).toString()
   const store = new Map<string, string | Uint8Array>([

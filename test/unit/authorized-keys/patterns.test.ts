@@ -13,7 +13,7 @@ function means(pattern: string, name: string): boolean {
   if (pattern.startsWith('*')) {
     return plain && (means(pattern.slice(1), name.slice(1)) || means(pattern, name.slice(1)))
   }
-  if (pattern.startsWith('?')) return plain && means(pattern.slice(1), name.slice(1))
+  if (pattern.startsWith('?')) return name !== '' && means(pattern.slice(1), name.slice(1))
   return name !== '' && pattern.charAt(0) === name.charAt(0) && means(pattern.slice(1), name.slice(1))
 }
 
@@ -29,9 +29,10 @@ describe('queue patterns', () => {
     ['**', ['orders', 'a.b/c:d', ''], []],
     ['orders.**', ['orders.', 'orders.a.b'], ['orders', 'xorders.a']],
     ['**.dead', ['a.b.dead', '.dead'], ['dead', 'a.dead.x']],
-    ['a?c', ['abc', 'aéc', 'a\u{1F600}c'], ['ac', 'abbc', 'a.c', 'a/c', 'a:c']],
+    ['a?c', ['abc', 'aéc', 'a\u{1F600}c', 'a.c', 'a/c', 'a:c'], ['ac', 'abbc']],
+    ['*?*c', ['ab.dc'], ['ab.c']],
     ['{orders}:[1]', ['{orders}:[1]'], ['{orders}:1']],
-    ['order?created', ['order created', 'order,created', 'order"created'], ['order.created']],
+    ['order?created', ['order created', 'order,created', 'order"created', 'order.created'], ['ordercreated']],
     ['**,!payments.**', ['orders', 'payments', 'x.payments.y'], ['payments.', 'payments.in']],
     ['!orders.secret,orders.*', ['orders.created'], ['orders.secret', 'other']],
   ])('%s', (list, allowed, refused) => {

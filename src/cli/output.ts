@@ -1,0 +1,69 @@
+import { SetupError } from '../errors.ts'
+import { printable } from '../text.ts'
+
+/** stdout is data, for pipes; stderr is for people. Nothing here ever gets to see a private key. */
+
+export const NAME = 'queue-key-auth'
+
+/** The exit codes of every command. */
+export const EXIT = {
+  ok: 0,
+  /** it failed, or the answer is no */
+  failed: 1,
+  /** the command line is wrong */
+  usage: 2,
+} as const
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+/** Ends a command: one line that says what is wrong, and one that says what to do. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+  readonly hint: string | undefined
+  readonly exitCode: ExitCode
+
+  constructor(message: string, options: { hint?: string; exitCode?: ExitCode; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.hint = options.hint
+    this.exitCode = options.exitCode ?? EXIT.failed
+  }
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, undefined, 2))
+}
+
+export function say(text: string): void {
+  process.stderr.write(`${NAME}: ${printable(text)}\n`)
+}
+
+export function hint(text: string): void {
+  say(`hint: ${text}`)
+}
+
+/** Says what ended a command. An error that is nobody's fault but ours is thrown on, with its stack. */
+export function complain(error: unknown): ExitCode {
+  if (error instanceof CommandError) {
+    say(error.message)
+    if (error.hint !== undefined) hint(error.hint)
+    return error.exitCode
+  }
+  if (error instanceof SetupError) {
+    say(error.message)
+    return error.code === 'option-invalid' || error.code === 'service-invalid' ? EXIT.usage : EXIT.failed
+  }
+  throw error
+}
+
+/** A reader that has seen enough (`| head`) is no error; what is under way is finished all the same. */
+export function tolerateClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+  }
+}

@@ -1,0 +1,61 @@
+import { createRequire } from 'node:module'
+import { Command, CommanderError } from 'commander'
+import { demoCommand } from './commands/demo.ts'
+import { keygenCommand } from './commands/keygen.ts'
+import { CommandError, complain, EXIT, type ExitCode, NAME } from './output.ts'
+
+const FIRST_STEPS = `
+First steps:
+  1. ${NAME} demo
+     what becomes of messages that are forged, changed, copied or late
+  2. ${NAME} keygen checkout --queues "orders.*"
+     writes checkout.key for the producer, prints the line that authorizes it
+  3. put that line into the authorized_keys file of the consumers, and wrap both
+     clients with wrapProducer and wrapConsumer
+
+Exit codes: 0 done, 1 failed or the answer is no, 2 wrong usage.`
+
+/** Runs a command line, without the program's own name. */
+export async function run(args: readonly string[]): Promise<ExitCode> {
+  const program = createProgram()
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return complain(error)
+    if (error.exitCode === 0) return EXIT.ok
+    // Without a command, the help was written in place of an error.
+    if (error.code === 'commander.help') return EXIT.usage
+    return complain(usageError(error, program, args))
+  }
+}
+
+function createProgram(): Command {
+  const { version } = createRequire(import.meta.url)('queue-key-auth/package.json') as { version: string }
+  const program = new Command(NAME)
+    .description('authorized_keys for message queues: who may publish where, and with which key')
+    .version(version)
+    .helpCommand(false)
+    .addHelpText('after', FIRST_STEPS)
+  for (const command of [demoCommand(), keygenCommand()]) program.addCommand(command)
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({ outputError: () => undefined })
+  }
+  return program
+}
+
+/** Commander's error in our form: what is wrong, then what to write. */
+function usageError(error: CommanderError, program: Command, args: readonly string[]): CommandError {
+  const [, message = '', meant] = /^(?:error: )?(.*?)(?:\n\(Did you mean (.*)\?\))?$/s.exec(error.message) ?? []
+  return new CommandError(message.replace(/\.$/, ''), {
+    hint: meant === undefined ? advice(program, args[0]) : `did you mean ${meant}?`,
+    exitCode: EXIT.usage,
+  })
+}
+
+function advice(program: Command, name: string | undefined): string {
+  const command = program.commands.find((known) => known.name() === name)
+  if (command !== undefined) return `write ${NAME} ${command.name()} ${command.usage()}`
+  const names = program.commands.map((known) => known.name()).join(', ')
+  return `the commands are ${names}; ${NAME} --help explains them`
+}
