@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  ConfigResourceTypes,
   type Consumer,
   type EachMessagePayload,
   type IHeaders,
@@ -46,11 +47,6 @@ export function kafkaHarness(brokers: readonly string[]): Harness {
     return reading.read.splice(0)
   }
 
-  async function setMinimumReplicas(topic: string, replicas: number): Promise<void> {
-    const configEntries = [{ name: 'min.insync.replicas', value: String(replicas) }]
-    await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries }] })
-  }
-
   return {
     start: () => admin.connect(),
     stop: async () => {
@@ -68,11 +64,17 @@ export function kafkaHarness(brokers: readonly string[]): Harness {
     brokerDeadLetterQueueOf: (topic) => `${topic}-none`,
     // More replicas than there are: whoever waits for all of them is turned down.
     breakDeadLetters: async (topic) => {
-      await admin.createTopics({ topics: [{ topic: `${topic}-dlt`, numPartitions: 1 }] })
-      await setMinimumReplicas(`${topic}-dlt`, 2)
+      await admin.createTopics({ topics: [{ topic: `${topic}-dlt`, numPartitions: 1, configEntries: replicas(2) }] })
     },
-    repairDeadLetters: (topic) => setMinimumReplicas(`${topic}-dlt`, 1),
+    repairDeadLetters: async (topic) => {
+      const resource = { type: ConfigResourceTypes.TOPIC, name: `${topic}-dlt`, configEntries: replicas(1) }
+      await admin.alterConfigs({ validateOnly: false, resources: [resource] })
+    },
   }
+}
+
+function replicas(minimum: number): { name: string; value: string }[] {
+  return [{ name: 'min.insync.replicas', value: String(minimum) }]
 }
 
 const quick = { maxWaitTimeInMs: 50, sessionTimeout: 1_000, heartbeatInterval: 200 }
