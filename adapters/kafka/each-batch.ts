@@ -43,6 +43,8 @@ class GuardedBatch {
   /** resolves when the state of some record changes */
   #changed: Promise<void> = Promise.resolve()
   #change: () => void = () => undefined
+  /** admitted, and put back because a record before them is held */
+  readonly #back: Entry[] = []
   #ended = false
   /** what the user resolved last in this segment */
   #resolved: bigint | undefined
@@ -105,10 +107,28 @@ class GuardedBatch {
       if (this.#signal.aborted) return undefined
       const changed = this.#changed
       while (end < this.#entries.length && !isOpen(this.#entries[end]?.state)) end++
+      if (end === this.#entries.length) return end
       // What is dead-lettered takes a moment; what is held may take long, and may wait for a record in hand here.
-      if (end === this.#entries.length || (end > start && this.#entries[end]?.state === 'held')) return end
+      if (this.#entries[end]?.state === 'held') {
+        if (end > start) return end
+        await this.#putBack(end + 1)
+      } else this.#takeUp()
       await Promise.race([changed, this.#letGo])
     }
+  }
+
+  /** Who waits keeps nothing: of two that wait for a record behind the other, none would ever go on. */
+  async #putBack(start: number): Promise<void> {
+    const admitted = this.#entries.slice(start).filter(({ state }) => typeof state === 'object')
+    for (const entry of admitted) {
+      entry.state = 'undecided'
+      this.#back.push(entry)
+    }
+    await this.#partition.release(admitted.map(({ message }) => message.offset))
+  }
+
+  #takeUp(): void {
+    for (const entry of this.#back.splice(0)) void this.#receive(entry)
   }
 
   /** Calls the user's code with the authorized records. False: the user left some, so the batch ends here. */
