@@ -2,7 +2,6 @@ import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  ConfigResourceTypes,
   type Consumer,
   type EachMessagePayload,
   type IHeaders,
@@ -62,20 +61,13 @@ export function kafkaHarness(brokers: readonly string[]): Harness {
     take,
     deadLetterQueueOf: (topic) => `${topic}-dlt`,
     brokerDeadLetterQueueOf: (topic) => `${topic}-none`,
-    // More replicas than there are: whoever waits for all of them is turned down.
-    breakDeadLetters: async (topic) => {
-      await admin.createTopics({ topics: [{ topic: `${topic}-dlt`, numPartitions: 1, configEntries: replicas(2) }] })
-    },
-    repairDeadLetters: async (topic) => {
-      const resource = { type: ConfigResourceTypes.TOPIC, name: `${topic}-dlt`, configEntries: replicas(1) }
-      await admin.alterConfigs({ validateOnly: false, resources: [resource] })
-    },
+    breakDeadLetters: async (topic) => void broken.add(`${topic}-dlt`),
+    repairDeadLetters: async (topic) => void broken.delete(`${topic}-dlt`),
   }
 }
 
-function replicas(minimum: number): { name: string; value: string }[] {
-  return [{ name: 'min.insync.replicas', value: String(minimum) }]
-}
+/** Topics that take nothing. No setting of one Kafka node makes it so for a while. */
+const broken = new Set<string>()
 
 const quick = { maxWaitTimeInMs: 50, sessionTimeout: 1_000, heartbeatInterval: 200 }
 
@@ -153,9 +145,15 @@ async function openConsumer(brokers: readonly string[], setup: ConsumerSetup): P
     cut()
     end()
   }
-  const make = kafka.consumer
+  const [make, makeProducer] = [kafka.consumer, kafka.producer]
   let plain: Consumer | undefined
   // Below the wrapper, which is still to come.
+  kafka.producer = (config) => {
+    const producer = makeProducer.call(kafka, config)
+    const send = producer.send
+    producer.send = (record) => (broken.has(record.topic) ? Promise.reject(new Error('not now')) : send(record))
+    return producer
+  }
   kafka.consumer = (config) => {
     plain = make.call(kafka, config)
     const run = plain.run
