@@ -21,6 +21,57 @@ import { PATIENCE, Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
 
+describe.skipIf(brokers === undefined)("OpenTelemetry's instrumentation of kafkajs", { timeout: 60_000 }, () => {
+  const exporter = new InMemorySpanExporter()
+  const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+  const instrumentation = new KafkaJsInstrumentation({ enabled: false })
+
+  beforeAll(() => {
+    provider.register()
+    instrumentation.setTracerProvider(provider)
+  })
+  afterAll(() => provider.shutdown())
+
+  it.each(['below', 'above'] as const)('traces from producer to handler %s the wrapper', async (where) => {
+    exporter.reset()
+    const scene = await Scene.open(brokers)
+    if (where === 'below') instrumentation.enable()
+    // The instrumentation looks at what is required from now on, unless it was required before: NestJS comes later.
+    createRequire(import.meta.url)('kafkajs')
+    const kafka = wrapConsumer(wrapProducer(scene.kafka(), scene.keys.signer), scene.verifier, {
+      onVerdict: () => undefined,
+    })
+    if (where === 'above') {
+      const patches = instrumentation as unknown as Record<string, () => (original: unknown) => never>
+      kafka.producer = patches._getProducerPatch?.()(kafka.producer) as never
+      kafka.consumer = patches._getConsumerPatch?.()(kafka.consumer) as never
+    }
+    const producer = kafka.producer()
+    const consumer = kafka.consumer({ groupId: scene.topic, maxWaitTimeInMs: 50 })
+    instrumentation.disable()
+    await producer.connect()
+    await producer.send({ topic: scene.topic, messages: [{ value: 'good' }] })
+    await scene.send(scene.forge(1), { signed: false })
+    await consumer.connect()
+    await consumer.subscribe({ topic: scene.topic, fromBeginning: true })
+    const got: unknown[] = []
+    await consumer.run({
+      eachMessage: async ({ message }) => {
+        const traced = String(message.headers?.traceparent).startsWith('00-')
+        got.push(String(message.value), senderOf(message)?.service, Object.keys(unsignedHeaders(message)), traced)
+      },
+    })
+    await expect.poll(() => got, PATIENCE).toEqual(['good', 'checkout', [], true])
+    const [letter] = await scene.read(`${scene.topic}-dlt`, 1)
+    expect(String(letter?.headers?.queueauth)).toBe('no.to.ken')
+    await Promise.all([consumer.disconnect(), producer.disconnect()])
+    const spans = exporter.getFinishedSpans()
+    const sent = spans.find(({ name }) => name.startsWith('send'))
+    const handled = spans.filter(({ name }) => name.startsWith('process'))
+    expect(handled.map((span) => span.spanContext().traceId)).toContain(sent?.spanContext().traceId)
+  })
+})
+
 describe.skipIf(brokers === undefined)('NestJS on Kafka', { timeout: 60_000 }, () => {
   it('serves authorized messages only, events and requests', async () => {
     const scene = await Scene.open(brokers)
@@ -83,56 +134,5 @@ describe.skipIf(brokers === undefined)('NestJS on Kafka', { timeout: 60_000 }, (
     expect(String(letter?.value)).toBe('{"forged":true}')
     await client.close()
     await app.close()
-  })
-})
-
-describe.skipIf(brokers === undefined)("OpenTelemetry's instrumentation of kafkajs", { timeout: 60_000 }, () => {
-  const exporter = new InMemorySpanExporter()
-  const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
-  const instrumentation = new KafkaJsInstrumentation({ enabled: false })
-
-  beforeAll(() => {
-    provider.register()
-    instrumentation.setTracerProvider(provider)
-  })
-  afterAll(() => provider.shutdown())
-
-  it.each(['below', 'above'] as const)('traces from producer to handler %s the wrapper', async (where) => {
-    exporter.reset()
-    const scene = await Scene.open(brokers)
-    if (where === 'below') instrumentation.enable()
-    // The instrumentation looks at what is required from now on.
-    createRequire(import.meta.url)('kafkajs')
-    const kafka = wrapConsumer(wrapProducer(scene.kafka(), scene.keys.signer), scene.verifier, {
-      onVerdict: () => undefined,
-    })
-    if (where === 'above') {
-      const patches = instrumentation as unknown as Record<string, () => (original: unknown) => never>
-      kafka.producer = patches._getProducerPatch?.()(kafka.producer) as never
-      kafka.consumer = patches._getConsumerPatch?.()(kafka.consumer) as never
-    }
-    const producer = kafka.producer()
-    const consumer = kafka.consumer({ groupId: scene.topic, maxWaitTimeInMs: 50 })
-    instrumentation.disable()
-    await producer.connect()
-    await producer.send({ topic: scene.topic, messages: [{ value: 'good' }] })
-    await scene.send(scene.forge(1), { signed: false })
-    await consumer.connect()
-    await consumer.subscribe({ topic: scene.topic, fromBeginning: true })
-    const got: unknown[] = []
-    await consumer.run({
-      eachMessage: async ({ message }) => {
-        got.push(String(message.value), senderOf(message)?.service, Object.keys(unsignedHeaders(message)))
-        expect(String(message.headers?.traceparent)).toMatch(/^00-/)
-      },
-    })
-    await expect.poll(() => got, PATIENCE).toEqual(['good', 'checkout', []])
-    const [letter] = await scene.read(`${scene.topic}-dlt`, 1)
-    expect(String(letter?.headers?.queueauth)).toBe('no.to.ken')
-    await Promise.all([consumer.disconnect(), producer.disconnect()])
-    const spans = exporter.getFinishedSpans()
-    const sent = spans.find(({ name }) => name.startsWith('send'))
-    const handled = spans.filter(({ name }) => name.startsWith('process'))
-    expect(handled.map((span) => span.spanContext().traceId)).toContain(sent?.spanContext().traceId)
   })
 })
