@@ -180,9 +180,10 @@ export class GuardedConsumer {
 
   /** A lone consumer of kafkajs tells its group when it has joined it, which is before its first record. */
   #learnGroupId(): void {
-    const { on, events } = this.#consumer as unknown as WithEvents
-    if (this.#groupId !== undefined || isConfluent(this.#consumer) || typeof on !== 'function') return
-    on.call(this.#consumer, events.GROUP_JOIN, ({ payload }) => {
+    // The Confluent client throws when it is asked for its events.
+    if (this.#groupId !== undefined || isConfluent(this.#consumer)) return
+    const consumer = this.#consumer as ConsumerLike & Partial<WithEvents>
+    consumer.on?.(consumer.events?.GROUP_JOIN ?? '', ({ payload }) => {
       this.#groupId = payload.groupId
     })
   }
@@ -219,7 +220,7 @@ interface Subscription {
 }
 
 interface WithEvents {
-  readonly on?: (event: string, listener: (event: { payload: { groupId: string } }) => void) => void
+  on(event: string, listener: (event: { payload: { groupId: string } }) => void): void
   readonly events: { readonly GROUP_JOIN: string }
 }
 

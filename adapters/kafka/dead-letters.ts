@@ -163,6 +163,11 @@ function sendOf(producer: ProducerLike): Send {
   return originalOf(producer, 'send') as unknown as Send
 }
 
+/** The Confluent client changes what it sends, and a letter may be sent again. */
+function copies(messages: readonly OutgoingMessage[]): OutgoingMessage[] {
+  return messages.map((message) => ({ ...message }))
+}
+
 /** A producer of the user's, connected by the user. */
 export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> {
   const send = sendOf(producer)
@@ -171,7 +176,7 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
     return {
       prepare: (topics) => createAbsent(admin, topics),
       // Its acknowledgements are the producer's own; `-1` unless the user chose less.
-      send: (topic, messages) => send({ topic, messages }),
+      send: (topic, messages) => send({ topic, messages: copies(messages) }),
       gzip: false,
       close: async () => undefined,
     }
@@ -199,10 +204,10 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
   return {
     prepare: (topics) => createAbsent(admin(), topics),
     send: async (topic, messages, gzip) => {
-      if (!gzip) return sendOf(plain)({ topic, messages })
+      if (!gzip) return sendOf(plain)({ topic, messages: copies(messages) })
       packs ??= packing.connect()
       await packs
-      return sendOf(packing)({ topic, messages })
+      return sendOf(packing)({ topic, messages: copies(messages) })
     },
     gzip: true,
     close: async () => {
