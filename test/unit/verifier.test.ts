@@ -179,6 +179,28 @@ describe('lines', () => {
     expect(judge(verifier, { ...signed('RS256'), queue: 'other' })).toBe('authorized')
   })
 
+  it('of several services, each signs as itself, with its own key, for its own queue', () => {
+    const algorithms = { checkout: 'Ed25519', etl: 'ES256', erp: 'ES384' } as const
+    const services = Object.keys(algorithms) as (keyof typeof algorithms)[]
+    const verifier = verifierFor({
+      keys: keysOf(...services.map((iss) => lineOf(`queues="${iss}"`, algorithms[iss], iss))),
+    })
+    for (const signs of services) {
+      for (const iss of services) {
+        for (const queue of services) {
+          const token = tokenOf({ algorithm: algorithms[signs], claims: { iss } })
+          const expected = iss !== signs ? 'service-mismatch' : queue !== signs ? 'queue-not-authorized' : 'authorized'
+          expect([signs, iss, queue, judge(verifier, receivedWith(token, { queue }))]).toEqual([
+            signs,
+            iss,
+            queue,
+            expected,
+          ])
+        }
+      }
+    }
+  })
+
   it('who signs as somebody else gets no service into the verdict; who signs for another queue does', () => {
     const verifier = verifierFor()
     expect(verifier.check(receivedWith(tokenOf({ claims: { iss: 'etl' } })))).not.toHaveProperty('service')
