@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { publish } from '../../src/events.ts'
 import type { Admission } from '../../src/guard.ts'
@@ -22,7 +22,9 @@ export class GuardedConsumer {
   readonly #holds: Holds
   /** deliveries that are neither handed over nor settled, and since when (monotonic milliseconds) */
   readonly #kept = new Map<AmqpMessage, number>()
+  readonly #letGo: AmqpMessage[] = []
   readonly #stopping: AbortController = controller()
+  #givingBack: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #paused = false
 
@@ -63,9 +65,7 @@ export class GuardedConsumer {
     if (!noAck) this.#keep(raw)
     this.#channel.track(
       outcome
-        .then((how) => {
-          if (how === 'let-go') this.#giveBack(raw)
-        })
+        .then((how) => (how === 'let-go' ? this.#giveBackInOrder(raw) : undefined))
         .catch((error) => this.#channel.userThrew(error))
         .finally(() => this.#kept.delete(raw)),
     )
@@ -117,6 +117,17 @@ export class GuardedConsumer {
     if (!noAck) return
     const committed = admission.commit()
     if (committed instanceof Promise) this.#channel.track(committed)
+  }
+
+  /** Holds end in any order, all in one go; a quorum queue has messages again in the order they came back. */
+  #giveBackInOrder(raw: AmqpMessage): Promise<void> {
+    this.#letGo.push(raw)
+    this.#givingBack ??= immediate().then(() => {
+      this.#givingBack = undefined
+      const inOrder = this.#letGo.splice(0).sort((a, b) => a.fields.deliveryTag - b.fields.deliveryTag)
+      for (const message of inOrder) this.#giveBack(message)
+    })
+    return this.#givingBack
   }
 
   #giveBack(raw: AmqpMessage): void {
