@@ -109,14 +109,23 @@ function newAbort(): AbortController {
   return abort
 }
 
+/** How long a dead letter that is being written may still take when its record is let go. */
+const PATIENCE_MS = 2_000
+
 /** A dead letter under way does not keep the client from ending: whoever gets the record next writes it again. */
 function untilLetGo(store: () => Promise<void>, signal: AbortSignal): Promise<void> {
   return new Promise<void>((resolve, reject) => {
-    const letGo = (): void => reject(new LetGoError())
-    if (signal.aborted) return letGo()
+    let timer: NodeJS.Timeout | undefined
+    const letGo = (): void => {
+      timer = setTimeout(() => reject(new LetGoError()), PATIENCE_MS)
+    }
+    if (signal.aborted) return reject(new LetGoError())
     signal.addEventListener('abort', letGo, { once: true })
     void store()
       .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', letGo))
+      .finally(() => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', letGo)
+      })
   })
 }
