@@ -197,7 +197,7 @@ describe.skipIf(url === undefined)('messages that cannot be judged now', () => {
       await channel.prefetch(10)
       const heard = notices(queue)
       await send(queue, 'a', 'b')
-      await eventually(() => expect(heard).toEqual(['consumer-paused']))
+      await eventually(async () => expect([heard, await at.ready(queue)]).toEqual([['consumer-paused'], 2]))
       source.reachable = true
       await eventually(() => expect(heard).toEqual(['consumer-paused', 'consumer-resumed']))
       await eventually(() => expect(bodies(got)).toEqual(['a']))
