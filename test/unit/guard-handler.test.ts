@@ -13,7 +13,7 @@ listenDuringEachTest()
 const hostile = (headers: Record<string, HeaderValue>): Record<string, HeaderValue> => {
   const table = Object.assign(Object.create(null), MESSAGE.headers, headers) as Record<string, HeaderValue>
   Object.defineProperty(table, '__proto__', { value: { polluted: true }, enumerable: true })
-  table.constructor = 'x'
+  Object.defineProperty(table, 'constructor', { value: 'x', enumerable: true })
   return table
 }
 
@@ -138,7 +138,7 @@ describe('what the handler gets', () => {
     const headers = { ...MESSAGE.headers } as Record<string, HeaderValue>
     const properties = { ...MESSAGE.properties }
     const message = { ...fresh(), headers, properties }
-    replay.begins.push(async () => {
+    replay.begins.push(async (): Promise<'run'> => {
       headers.tenant = 'evil'
       properties.type = 'evil'
       message.payload = Buffer.from('evil')

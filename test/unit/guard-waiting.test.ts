@@ -43,7 +43,7 @@ describe('what changes while a message waits', () => {
   it('its deadline passes', async () => {
     const clock = new ManualClock()
     const replay = new ScriptedStore()
-    replay.begins.push(async () => {
+    replay.begins.push(async (): Promise<'run'> => {
       clock.advance(11)
       return 'run'
     })

@@ -15,13 +15,13 @@ const components = fc
   .map(([first, rest]) => [first, ...rest] as [string, ...string[]])
 
 describe('addresses', () => {
-  it.each([
+  it.each<[[string, string], string]>([
     [['orders', 'order.created'], 'amqp:orders/order.created'],
     [['', 'queue'], 'amqp:/queue'],
     [['a/b', 'c'], 'amqp:a%2Fb/c'],
     [['a', 'b/c'], 'amqp:a/b%2Fc'],
     [["!*'()~&%", '#é '], 'amqp:%21%2A%27%28%29%7E%26%25/%23%C3%A9%20'],
-  ] as const)('%j is %s', (parts, text) => {
+  ])('%j is %s', (parts, text) => {
     expect(address('amqp', ...parts)).toBe(text)
     expect(parseAddress('amqp', text)).toEqual(parts)
   })

@@ -23,7 +23,7 @@ function codesOf(messages: Iterable<ReceivedMessage>): string[] {
 }
 
 describe('one bit turned', () => {
-  it('in the token', () => {
+  it('in the token', { timeout: 30_000 }, () => {
     const codes = codesOf([...flips(bytesOf(token))].map((changed) => receivedWith(changed)))
     expect(codes).not.toContain('authorized')
     expect(codes).toEqual(expect.arrayContaining(['key-unknown', 'signature-invalid', 'token-malformed']))
@@ -132,9 +132,9 @@ describe('the JSON text, changed and signed again with the right key', () => {
         passed++
         expect(means(text, part)).toBe(true)
       }),
-      { numRuns: 3000 },
+      { numRuns: 800 },
     )
-    expect(passed).toBeLessThan(3000)
+    expect(passed).toBeLessThan(800)
   })
 
   /** Every claim but those that nothing but the signature binds (time and id) must be as it was. */

@@ -1,21 +1,21 @@
 import { Argument, Command } from 'commander'
-import { openMemory } from '../demo/memory.ts'
 import { isAsExpected, type Performance, play } from '../demo/play.ts'
-import { openRabbitmq } from '../demo/rabbitmq.ts'
 import { report } from '../demo/report.ts'
 import type { DemoTransport } from '../demo/transport.ts'
 import { CommandError, NAME, print, printJson } from '../output.ts'
 
-const TRANSPORTS: Readonly<Record<string, () => Promise<DemoTransport>>> = {
-  memory: openMemory,
-  rabbitmq: openRabbitmq,
-}
+/** Loaded when asked for: the other commands start without any adapter. */
+const TRANSPORTS: ReadonlyMap<string, () => Promise<DemoTransport>> = new Map([
+  ['memory', async () => (await import('../demo/memory.ts')).openMemory()],
+  ['rabbitmq', async () => (await import('../demo/rabbitmq.ts')).openRabbitmq()],
+])
+const NAMES = [...TRANSPORTS.keys()]
 
 export function demoCommand(): Command {
   return new Command('demo')
     .description('show attacks on a queue, and what becomes of each message')
-    .usage(`[${Object.keys(TRANSPORTS).join('|')}] [--json]`)
-    .addArgument(new Argument('[broker]', 'where to show it').choices(Object.keys(TRANSPORTS)).default('memory'))
+    .usage(`[${NAMES.join('|')}] [--json]`)
+    .addArgument(new Argument('[broker]', 'where to show it').choices(NAMES).default('memory'))
     .option('--json', 'print JSON in place of the report')
     .addHelpText(
       'after',
@@ -30,7 +30,9 @@ Exits with 1 when a message does not end as it should.`,
 }
 
 async function demo(broker: string, { json }: { json?: true }): Promise<void> {
-  const transport = await (TRANSPORTS[broker] ?? openMemory)()
+  const open = TRANSPORTS.get(broker)
+  if (open === undefined) throw new Error(`there is no demo on ${broker}`)
+  const transport = await open()
   let performance: Performance
   try {
     performance = await play(transport)

@@ -22,7 +22,7 @@ export function report(title: string, { lines, results }: Performance, colored: 
     ]
   })
   return [
-    paint('bold', `queue-key-auth on the ${title}`),
+    paint('bold', `queue-key-auth demo: ${title}`),
     '',
     'authorized_keys says who may publish where:',
     ...aligned(lines.map(withoutKey)).map((line) => `  ${line}`),
