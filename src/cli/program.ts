@@ -1,8 +1,22 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
+import { authorizeCommand } from './commands/authorize.ts'
+import { canCommand } from './commands/can.ts'
 import { demoCommand } from './commands/demo.ts'
 import { keygenCommand } from './commands/keygen.ts'
+import { listCommand } from './commands/list.ts'
+import { revokeCommand } from './commands/revoke.ts'
 import { CommandError, complain, EXIT, type ExitCode, NAME } from './output.ts'
+
+/** In the order of the help. */
+const COMMANDS: readonly (() => Command)[] = [
+  demoCommand,
+  keygenCommand,
+  authorizeCommand,
+  revokeCommand,
+  listCommand,
+  canCommand,
+]
 
 const FIRST_STEPS = `
 First steps:
@@ -36,8 +50,9 @@ function createProgram(): Command {
     .description('authorized_keys for message queues: who may publish where, and with which key')
     .version(version)
     .helpCommand(false)
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText('after', FIRST_STEPS)
-  for (const command of [demoCommand(), keygenCommand()]) program.addCommand(command)
+  for (const command of COMMANDS) program.addCommand(command())
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: () => undefined })
   }
