@@ -1,4 +1,6 @@
 export { AuthorizedKeys } from './authorized-keys/authorized-keys.ts'
+export type { ExpiringLine, KeyFault, KeyHealth, KeyStatus } from './authorized-keys/health.ts'
+export type { DirectoryOptions } from './authorized-keys/key-directory.ts'
 export type { KeySource } from './authorized-keys/snapshot.ts'
 export type { ConsumerOptions, OnRejected } from './consumer-options.ts'
 export type { QueueCounters } from './counters.ts'
