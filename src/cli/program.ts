@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import { authorizeCommand } from './commands/authorize.ts'
 import { canCommand } from './commands/can.ts'
+import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { listCommand } from './commands/list.ts'
@@ -14,6 +15,7 @@ const COMMANDS: readonly (() => Command)[] = [
   keygenCommand,
   authorizeCommand,
   revokeCommand,
+  checkCommand,
   listCommand,
   canCommand,
 ]

@@ -1,4 +1,6 @@
 import { Command, Option } from 'commander'
+import { parseLines } from '../../authorized-keys/lines.ts'
+import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
 import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { ALGORITHMS, type Algorithm, algorithmsFor, defaultAlgorithm } from '../../keys/algorithms.ts'
 import { readPublicKeyFile } from '../../keys/key-files.ts'
@@ -6,7 +8,7 @@ import type { PublicKey } from '../../keys/public-key.ts'
 import { checkService, parseQueues, parseTime } from '../arguments.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
-import { keyPaths, parseKeySet, readText } from '../keys/folder.ts'
+import { keyPaths, readText } from '../keys/folder.ts'
 import { keyLine, type LineParts, sameLine } from '../keys/line-text.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
 
@@ -55,18 +57,19 @@ async function authorize(path: string, service: string, keyFile: string, options
     ...windowOf(options),
   }
   const line = keyLine(key, parts, commentOf(options.comment))
-  const revokedKeys = await readText(paths.revokedKeys)
+  const revocations = parseRevokedKeys((await readText(paths.revokedKeys)) ?? '', paths.revokedKeys)
+  if (revocations.has(key.fingerprint) || revocations.has(`kid:${key.keyId}`)) throw revoked(key, paths.revokedKeys)
   let others: readonly Allow[] = []
   let existing: Allow | undefined
   const changed = await changeFile(paths.authorizedKeys, (text = '') => {
-    const before = parseKeySet(paths, text, revokedKeys)
-    if (before.snapshot.isRevoked(key)) throw revoked(key, paths.revokedKeys)
-    others = before.allows.filter((allow) => allow.key.keyId === key.keyId)
+    const before = parseLines(text, paths.authorizedKeys)
+    others = before.filter((allow) => allow.key.keyId === key.keyId)
     existing = others.find((allow) => sameLine(allow.line, parts))
     if (existing !== undefined) return undefined
     const after = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`
-    const added = parseKeySet(paths, after, revokedKeys).allows.at(-1)
-    if (added === undefined || added.key.keyId !== key.keyId || !sameLine(added.line, parts)) {
+    const added = parseLines(after, paths.authorizedKeys)
+    const own = added.at(-1)
+    if (added.length !== before.length + 1 || own?.key.keyId !== key.keyId || !sameLine(own.line, parts)) {
       throw new Error('the line that was made does not say what it should')
     }
     return after

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
+import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { SetupError } from '../../errors.ts'
 import { readPublicKeyFile } from '../../keys/key-files.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
-import { keyPaths, parseKeySet, readText } from '../keys/folder.ts'
+import { keyPaths, readKeys } from '../keys/folder.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
 import { formatTime, nowSeconds } from '../times.ts'
 
@@ -36,15 +37,10 @@ retired with valid-before, which queue-key-auth rotate does. This works while au
 async function revoke(path: string, key: string, { json }: { json?: true }): Promise<void> {
   const paths = await keyPaths(path)
   const revocation = await revocationOf(key)
-  let hits: readonly Hit[] | undefined
-  let broken: SetupError | undefined
-  try {
-    hits = hitsOf(revocation, parseKeySet(paths, (await readText(paths.authorizedKeys)) ?? '', undefined).allows)
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error
-    broken = error
-  }
-  const owners = [...new Set(hits?.flatMap((hit) => hit.services))].join(',')
+  const { allows, faults } = await readKeys(paths)
+  const hits = hitsOf(revocation, allows)
+  let broken = faults[0]
+  const owners = [...new Set(hits.flatMap((hit) => hit.services))].join(',')
   const comment = `${owners === '' ? '' : `${owners.slice(0, 200)} `}revoked ${formatTime(nowSeconds()).slice(0, 10)}`
   const changed = await changeFile(paths.revokedKeys, (text = '') => {
     const present = parseRevokedKeys(text, paths.revokedKeys, (error) => {
@@ -55,12 +51,12 @@ async function revoke(path: string, key: string, { json }: { json?: true }): Pro
   })
 
   say(changed ? `added ${revocation} to ${paths.revokedKeys}` : `${revocation} is in ${paths.revokedKeys} already`)
-  if (json) printJson({ file: paths.revokedKeys, changed, revocation, hits: hits ?? null })
-  else for (const { place, services, queues } of hits ?? []) print(`${place}  ${services}  ${queues}`)
+  if (json) printJson({ file: paths.revokedKeys, changed, revocation, hits })
+  else for (const { place, services, queues } of hits) print(`${place}  ${services}  ${queues}`)
   if (broken !== undefined) {
     throw new CommandError(`revoked, but consumers cannot start with this: ${broken.message}`, { cause: broken })
   }
-  if (hits?.length === 0) hint(`no line of ${paths.authorizedKeys} has that key; is it the right one?`)
+  if (hits.length === 0) hint(`no line of ${paths.authorizedKeys} has that key; is it the right one?`)
   else if (!json) hint('these lines are of no use any more; delete them, and give the services new keys')
 }
 
@@ -79,7 +75,7 @@ async function revocationOf(key: string): Promise<string> {
   }
 }
 
-function hitsOf(revocation: string, allows: ReturnType<typeof parseKeySet>['allows']): Hit[] {
+function hitsOf(revocation: string, allows: readonly Allow[]): Hit[] {
   return allows
     .filter(({ key }) => revocation === key.fingerprint || revocation === `kid:${key.keyId}`)
     .map(({ line }) => ({ place: placeOf(line), services: line.services, queues: line.queues.patterns }))

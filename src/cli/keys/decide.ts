@@ -1,5 +1,5 @@
 import { QueuePatterns } from '../../authorized-keys/patterns.ts'
-import type { AuthorizedLine, KeySnapshot } from '../../authorized-keys/snapshot.ts'
+import type { AuthorizedKey, AuthorizedLine, KeySnapshot } from '../../authorized-keys/snapshot.ts'
 import { matchLines } from '../../checks.ts'
 import type { PublicKey } from '../../keys/public-key.ts'
 import { DEFAULT_MAX_AGE_SECONDS } from '../../policy.ts'
@@ -39,7 +39,7 @@ export function decide(snapshot: KeySnapshot, service: string, queue: string, no
 
 function decideLine(
   snapshot: KeySnapshot,
-  key: PublicKey,
+  key: AuthorizedKey,
   line: AuthorizedLine,
   service: string,
   queue: string,

@@ -1,31 +1,40 @@
 import { readFile, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { parseLines } from '../../authorized-keys/lines.ts'
-import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
-import { type Allow, createSnapshot, type KeySnapshot } from '../../authorized-keys/snapshot.ts'
-import { CommandError } from '../output.ts'
+import { basename, dirname, join } from 'node:path'
+import {
+  AUTHORIZED_KEYS,
+  type Generation,
+  isAuthorizedKeysFile,
+  limitOf,
+  parseGeneration,
+  QUEUE_POLICY,
+  REVOKED_KEYS,
+  readGeneration,
+} from '../../authorized-keys/generation.ts'
+import { createSnapshot, type KeySnapshot } from '../../authorized-keys/snapshot.ts'
+import { SetupError } from '../../errors.ts'
+import { readDirectory } from '../../files/read-directory.ts'
+import { CommandError, EXIT } from '../output.ts'
 
 /** Where the files of a key directory are. */
 export interface KeyPaths {
   readonly folder: string
+  /** the authorized_keys file itself, none of its parts */
   readonly authorizedKeys: string
   readonly revokedKeys: string
+  /** only that file is meant, and revoked_keys and queue_policy beside it */
+  readonly isFile: boolean
 }
 
-/** What the files of a key directory say, all of it valid. */
-export interface KeySet {
+/** What a key directory says, all of it valid. */
+export interface KeySet extends Omit<Generation, 'faults' | 'texts'> {
   readonly paths: KeyPaths
-  /** in the order of the lines */
-  readonly allows: readonly Allow[]
-  /** `SHA256:…` and `kid:…` */
-  readonly revocations: ReadonlySet<string>
   readonly snapshot: KeySnapshot
 }
 
-/** @param path a key directory, or an authorized_keys file of any name; the other files then lie beside it */
+/** @param path a key directory, or an authorized_keys file or part; the other files then lie beside it */
 export async function keyPaths(path: string): Promise<KeyPaths> {
-  const isFolder = await stat(path).then(
-    (stats) => stats.isDirectory(),
+  const isFile = await stat(path).then(
+    (stats) => !stats.isDirectory(),
     (error: NodeJS.ErrnoException) => {
       throw new CommandError(`${path} cannot be read: ${error.code ?? 'reading failed'}`, {
         hint: 'name a directory with the file authorized_keys in it, or such a file',
@@ -33,31 +42,43 @@ export async function keyPaths(path: string): Promise<KeyPaths> {
       })
     },
   )
-  const folder = isFolder ? path : dirname(path)
+  if (isFile && !isAuthorizedKeysFile(basename(path))) {
+    throw new CommandError(`${path} is neither a directory nor called authorized_keys, or <part>.authorized_keys`, {
+      hint: 'consumers read no file of another name',
+      exitCode: EXIT.usage,
+    })
+  }
+  const folder = isFile ? dirname(path) : path
   return {
     folder,
-    authorizedKeys: isFolder ? join(path, 'authorized_keys') : path,
-    revokedKeys: join(folder, 'revoked_keys'),
+    authorizedKeys: isFile ? path : join(path, AUTHORIZED_KEYS),
+    revokedKeys: join(folder, REVOKED_KEYS),
+    isFile,
   }
 }
 
-/** @throws SetupError or CommandError when anything in it is wrong or missing */
+/** Everything the files say, and everything that is wrong with them, read as consumers read it. */
+export async function readKeys(paths: KeyPaths): Promise<Generation> {
+  if (!paths.isFile) return readGeneration(paths.folder)
+  const name = basename(paths.authorizedKeys)
+  const { files, digest } = await readDirectory(paths.folder, limitOf)
+  const own = new Map([...files].filter(([each]) => [name, REVOKED_KEYS, QUEUE_POLICY].includes(each)))
+  return parseGeneration({ files: own, digest }, paths.folder)
+}
+
+/** @throws SetupError when anything is wrong with it */
 export async function readKeySet(path: string): Promise<KeySet> {
   const paths = await keyPaths(path)
-  const text = await readText(paths.authorizedKeys)
-  if (text === undefined) throw authorizedKeysMissing(paths)
-  return parseKeySet(paths, text, await readText(paths.revokedKeys))
-}
-
-export function parseKeySet(paths: KeyPaths, authorizedKeys: string, revokedKeys: string | undefined): KeySet {
-  const allows = parseLines(authorizedKeys, paths.authorizedKeys)
-  const revocations = parseRevokedKeys(revokedKeys ?? '', paths.revokedKeys)
-  return { paths, allows, revocations, snapshot: createSnapshot(allows, revocations) }
-}
-
-export function authorizedKeysMissing({ authorizedKeys, folder }: KeyPaths): CommandError {
-  return new CommandError(`${authorizedKeys} is not there`, {
-    hint: `begin with queue-key-auth authorize ${folder} <service> <key file> --queues "orders.*"`,
+  const { faults, texts, ...generation } = await readKeys(paths)
+  const [fault] = faults
+  if (fault === undefined) {
+    const { allows, revocations, policies } = generation
+    return { paths, ...generation, snapshot: createSnapshot(allows, revocations, { policies }) }
+  }
+  if (faults.length === 1) throw fault
+  throw new CommandError(fault.message, {
+    hint: `${faults.length - 1} more: queue-key-auth check ${path} shows them all`,
+    cause: fault,
   })
 }
 
@@ -74,6 +95,9 @@ export async function readText(path: string): Promise<string | undefined> {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (error) {
-    throw new CommandError(`${path} is not UTF-8`, { hint: 'save it as UTF-8 without BOM', cause: error })
+    throw new SetupError('authorized-keys-invalid', `${path}: it is not UTF-8; save it as UTF-8 without BOM`, {
+      position: { file: path },
+      cause: error,
+    })
   }
 }
