@@ -4,9 +4,13 @@ import { authorizeCommand } from './commands/authorize.ts'
 import { canCommand } from './commands/can.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
+import { explainCommand } from './commands/explain.ts'
+import { inspectCommand } from './commands/inspect.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { listCommand } from './commands/list.ts'
 import { revokeCommand } from './commands/revoke.ts'
+import { signCommand } from './commands/sign.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { CommandError, complain, EXIT, type ExitCode, NAME } from './output.ts'
 
 /** In the order of the help. */
@@ -18,6 +22,10 @@ const COMMANDS: readonly (() => Command)[] = [
   checkCommand,
   listCommand,
   canCommand,
+  signCommand,
+  verifyCommand,
+  inspectCommand,
+  explainCommand,
 ]
 
 const FIRST_STEPS = `
