@@ -9,6 +9,7 @@ import { inspectCommand } from './commands/inspect.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { listCommand } from './commands/list.ts'
 import { revokeCommand } from './commands/revoke.ts'
+import { rotateCommand } from './commands/rotate.ts'
 import { signCommand } from './commands/sign.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { CommandError, complain, EXIT, type ExitCode, NAME } from './output.ts'
@@ -18,6 +19,7 @@ const COMMANDS: readonly (() => Command)[] = [
   demoCommand,
   keygenCommand,
   authorizeCommand,
+  rotateCommand,
   revokeCommand,
   checkCommand,
   listCommand,
@@ -29,15 +31,21 @@ const COMMANDS: readonly (() => Command)[] = [
 ]
 
 const FIRST_STEPS = `
-First steps:
+The first day:
   1. ${NAME} demo
      what becomes of messages that are forged, changed, copied or late
-  2. ${NAME} keygen checkout --queues "orders.*"
-     writes checkout.key for the producer, prints the line that authorizes it
-  3. put that line into the authorized_keys file of the consumers, and wrap both
-     clients with wrapProducer and wrapConsumer
+  2. ${NAME} keygen checkout --queues "orders.*" >> keys/authorized_keys
+     writes checkout.key for the producer, and the line that authorizes it
+  3. ${NAME} check keys && ${NAME} can keys checkout orders.new
+     before the consumers get to read it
+  4. wrap the producer's client with wrapProducer(client, await Signer.fromFile(...)),
+     the consumer's with wrapConsumer(client, new Verifier({ keys }))
 
-Exit codes: 0 done, 1 failed or the answer is no, 2 wrong usage.`
+Later: authorize for a key that a service made itself, rotate for its next one, revoke
+for a stolen one, explain for a dead letter.
+
+Every command has --help, and --json where it prints. What it prints on stdout is data.
+Exit codes: 0 done or yes, 1 failed or no, 2 wrong usage.`
 
 /** Runs a command line, without the program's own name. */
 export async function run(args: readonly string[]): Promise<ExitCode> {

@@ -3,12 +3,12 @@ import { parseLines } from '../../authorized-keys/lines.ts'
 import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
 import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { ALGORITHMS, type Algorithm, algorithmsFor, defaultAlgorithm } from '../../keys/algorithms.ts'
-import { readPublicKeyFile } from '../../keys/key-files.ts'
 import type { PublicKey } from '../../keys/public-key.ts'
 import { checkService, parseQueues, parseTime } from '../arguments.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
 import { keyPaths, readText } from '../keys/folder.ts'
+import { readKeyArgument } from '../keys/key-argument.ts'
 import { keyLine, type LineParts, sameLine } from '../keys/line-text.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
 
@@ -27,7 +27,7 @@ export function authorizeCommand(): Command {
     .usage('<dir> <service> <key file> --queues <patterns> [options]')
     .argument('<dir>', 'a key directory, or an authorized_keys file')
     .argument('<service>', 'the name that the service signs as, such as checkout')
-    .argument('<key file>', 'its public key: OpenSSH .pub, PEM or JWK')
+    .argument('<key file>', 'its public key: OpenSSH .pub, PEM, JWK, or the line of keygen')
     .option('--queues <patterns>', 'the queues it may publish to, such as "orders.*,invoices"')
     .option('--valid-after <time>', 'good for messages signed then or later')
     .option('--valid-before <time>', 'good for messages signed before then')
@@ -49,7 +49,7 @@ async function authorize(path: string, service: string, keyFile: string, options
   checkService(service)
   const { patterns } = parseQueues(options.queues, service)
   const paths = await keyPaths(path)
-  const key = await readPublicKeyFile(keyFile)
+  const key = await readKeyArgument(keyFile)
   const parts = {
     services: [service],
     queues: patterns,

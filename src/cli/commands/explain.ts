@@ -55,14 +55,17 @@ function explanation(letter: CliMessage, keySet: KeySet | undefined): Explained 
     keySet === undefined || queue === undefined ? undefined : judge(keySet.snapshot, originalOf(letter), queue, {})
   const lines = (token && keySet?.snapshot.keys.get(token.kid)?.lines.map(placeOf)) ?? []
   const code = again !== undefined && 'code' in again ? again.code : said.reason
-  const remedy = remedyOf(code, {
-    queue: queue ?? '<queue>',
-    service: token?.claims.iss,
-    keyId: token?.kid,
-    destination: token?.claims.aud,
-    alg: token?.alg,
-    lines,
-  })
+  const isGood = again !== undefined && !('code' in again)
+  const remedy = isGood
+    ? 'Nothing needs to: send it again as it is.'
+    : remedyOf(code, {
+        queue: queue ?? '<queue>',
+        service: token?.claims.iss,
+        keyId: token?.kid,
+        destination: token?.claims.aud,
+        alg: token?.alg,
+        lines,
+      })
   return { said, token, lines, again, remedy }
 }
 
@@ -76,10 +79,7 @@ function shown({ said, token, lines, again, remedy }: Explained): string {
     ['Who can cause it', who],
     ['Who sent it', sender(said, token)],
     ...(again === undefined ? [] : [['Checked again', verdict(again, lines)]]),
-    [
-      'What would change it',
-      again !== undefined && !('code' in again) ? 'Nothing needs to: send it again as it is.' : remedy,
-    ],
+    ['What would change it', remedy],
     ['What to do', advice],
   ]
   // Everything here came from outside.
@@ -93,8 +93,8 @@ function sender({ fingerprint, service }: Explanation, token: Token | undefined)
   const { claims, kid } = token
   const claim = `The token claims: ${claims.iss}, with key ${kid}, at ${formatTimeFrom(claims.iat, nowSeconds())}, for ${claims.aud}.`
   if (fingerprint === undefined) return `${claim} That was not proved: the check failed before its signature was.`
-  const owner = service === undefined ? ', which belongs to another service' : ` of ${service}`
-  return `${claim} The consumer found its signature valid: key ${fingerprint}${owner}.`
+  const owner = service === undefined ? ', which belongs to another service' : ` of ${service.slice(0, 128)}`
+  return `${claim} The dead letter says that its signature was valid: key ${fingerprint.slice(0, 50)}${owner}.`
 }
 
 function verdict(result: CheckResult, lines: readonly string[]): string {

@@ -2,10 +2,10 @@ import { Command } from 'commander'
 import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
 import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { SetupError } from '../../errors.ts'
-import { readPublicKeyFile } from '../../keys/key-files.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
 import { keyPaths, readKeys } from '../keys/folder.ts'
+import { readKeyArgument } from '../keys/key-argument.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
 import { formatTime, nowSeconds } from '../times.ts'
 
@@ -61,7 +61,7 @@ async function revoke(path: string, key: string, { json }: { json?: true }): Pro
 }
 
 async function revocationOf(key: string): Promise<string> {
-  if (!/^(SHA256|kid):/.test(key)) return (await readPublicKeyFile(key)).fingerprint
+  if (!/^(SHA256|kid):/.test(key)) return (await readKeyArgument(key)).fingerprint
   try {
     const [revocation = ''] = parseRevokedKeys(key, '<key>')
     return revocation

@@ -1,4 +1,5 @@
 import type { AuthorizedLine } from '../../authorized-keys/snapshot.ts'
+import { splitFields } from '../../authorized-keys/syntax.ts'
 import { defaultAlgorithm } from '../../keys/algorithms.ts'
 import { openSshPublicKey, type PublicKey } from '../../keys/public-key.ts'
 import { formatTime } from '../times.ts'
@@ -52,7 +53,9 @@ export function changeLine(text: string, number: number, change: (line: string) 
 
 /** A line's text with `valid-before` added to its options, or changed. */
 export function withValidBefore(line: string, seconds: number): string {
+  const [, options] = splitFields(line, 2)
+  if (options === undefined) return line
   const option = `valid-before="${formatTime(seconds)}"`
-  const changed = line.replace(/([ \t,])valid-before="[^"]*"/, `$1${option}`)
-  return changed !== line || line.includes(option) ? changed : line.replace(/queues="[^"]*"/, `$&,${option}`)
+  const others = options.text.replace(/(^|,)valid-before="[^"]*"/, '').replace(/^,/, '')
+  return `${line.slice(0, options.start)}${others},${option}${line.slice(options.start + options.text.length)}`
 }
