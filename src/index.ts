@@ -10,6 +10,7 @@ export { type Events, subscribe } from './events.ts'
 export { guardHandler, type HandledMessage, type PlainDelivery } from './guard-handler.ts'
 export { FileKeyStore, JwsAdapter, JwtKeyAuth, KeyStore } from './jwt-key-auth/index.ts'
 export type { Algorithm } from './keys/algorithms.ts'
+export type { KeyFileOptions, SignerHealth } from './keys/key-file.ts'
 export {
   address,
   type CoveredProperties,
@@ -23,6 +24,6 @@ export type { QueuePolicy } from './policy.ts'
 export { DEFER_CODES, type Disposition, dispositionOf, REJECT_CODES, type ReasonCode, SKIP_CODES } from './reasons.ts'
 export { MemoryReplayStore } from './replay/memory-replay-store.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
-export { Signer, type SignerKeyOptions, type SignerOptions } from './signer.ts'
+export { Signer, type SignerFileOptions, type SignerKeyOptions, type SignerOptions } from './signer.ts'
 export { releaseForRetry, senderOf, unsignedHeaders, type Verdict, verdictOf } from './verdict.ts'
 export { type Verified, Verifier, type VerifierOptions } from './verifier.ts'

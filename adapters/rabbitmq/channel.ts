@@ -1,40 +1,50 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
-import { type Admission, Guard } from '../../src/guard.ts'
-import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { override } from '../../src/wrapping.ts'
-import { type AmqpMessage, type Callback, type ChannelLike, type ConsumeOptions, invoke } from './client.ts'
-import { type Consumption, GuardedConsumer, viewOf } from './consumer.ts'
+import {
+  type Callback,
+  type ChannelLike,
+  type ConsumeOptions,
+  invoke,
+  type OnMessage,
+  takesCallbacks,
+} from './client.ts'
+import { GuardedConsumer } from './consumer.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import type { RabbitmqConsumerOptions } from './index.ts'
-import { DIRECT_REPLY_TO, toReceived } from './message.ts'
+import { GuardedGets } from './getter.ts'
+import { controller } from './holds.ts'
+import { DEFAULT_MAX_HOLD_SECONDS, type RabbitmqConsumerOptions } from './options.ts'
+import { checkPolicy, type ReadQueue, readQueue } from './queue.ts'
 import { Settlements } from './settlements.ts'
-
-/** How many rejected messages one `get` settles before it says that the queue has nothing for it. */
-const MAX_REJECTED_BY_GET = 1_000
+import { endAsThrown, endWith } from './thrown.ts'
 
 /** How long `close` waits for dead letters and commits that are under way. */
 const CLOSE_PATIENCE_MS = 5_000
 
-const DEFAULT_MAX_HOLD_SECONDS = 900
-
 /** The methods of a channel as they were before it was guarded. */
-type Originals = Pick<ChannelLike, 'consume' | 'cancel' | 'get' | 'ack' | 'nack' | 'reject' | 'close'>
+type Originals = Pick<
+  ChannelLike,
+  'consume' | 'cancel' | 'get' | 'ack' | 'nack' | 'reject' | 'close' | 'prefetch' | 'recover'
+>
 
 /** A channel whose consumers get authorized messages only. */
 export class GuardedChannel {
   readonly verifier: Verifier
   readonly options: RabbitmqConsumerOptions
+  readonly sink: DeadLetterSink
   readonly original: Originals
+  readonly settlements: Settlements
   readonly maxHoldMs: number
+  /** no delivery is taken any more */
   closing = false
+  /** what a consumer that begins now gets at a time; 0: no limit */
+  prefetch = 0
   readonly #channel: ChannelLike
-  readonly #sink: DeadLetterSink
-  readonly #settlements: Settlements
+  readonly #gone: AbortController = controller()
   readonly #consumers = new Map<string, GuardedConsumer>()
+  readonly #gets: GuardedGets
   readonly #underWay = new Set<Promise<unknown>>()
-  readonly #loops: ReadonlySet<string>
+  readonly #loops: Set<string>
 
   /** @param loops names of queues that dead-letter into an exchange, so that messages may come back to them */
   constructor(
@@ -44,17 +54,11 @@ export class GuardedChannel {
     sink: DeadLetterSink,
     loops: Set<string>,
   ) {
-    if ((channel.consumers?.size ?? 0) > 0) {
-      throw new SetupError(
-        'already-consuming',
-        'the channel consumes already, so those messages would stay unchecked; call wrapConsumer before consume',
-      )
-    }
     this.#channel = channel
     this.verifier = verifier
     this.options = options
     this.maxHoldMs = (options.maxHoldSeconds ?? DEFAULT_MAX_HOLD_SECONDS) * 1000
-    this.#sink = sink
+    this.sink = sink
     this.#loops = loops
     this.original = {
       consume: channel.consume.bind(channel),
@@ -64,50 +68,57 @@ export class GuardedChannel {
       nack: channel.nack.bind(channel),
       reject: channel.reject.bind(channel),
       close: channel.close.bind(channel),
+      prefetch: channel.prefetch.bind(channel),
+      recover: channel.recover.bind(channel),
     }
-    this.#settlements = new Settlements(channel, this.original, (pending) => this.track(pending))
-    this.#install(loops)
-    channel.on('close', () => this.#end())
+    this.#gets = new GuardedGets(this)
+    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending))
+    this.#install()
+    channel.on('close', () => this.#end(true))
   }
 
-  handOver(raw: AmqpMessage, admission: Admission): void {
-    this.#settlements.handOver(raw, admission)
+  /** Aborts when the channel is gone. */
+  get gone(): AbortSignal {
+    return this.#gone.signal
   }
 
-  /** Settles a message that the user never saw. */
-  settle(how: 'ack' | 'nack' | 'reject', raw: AmqpMessage, requeue: boolean): void {
-    if (how === 'ack') this.original.ack(raw)
-    else if (how === 'reject') this.original.reject(raw, requeue)
-    else this.original.nack(raw, false, requeue)
-  }
-
-  storeDeadLetter(queue: string, letter: DeadLetter<AmqpMessage>): Promise<void> {
-    return this.#sink.store(this.#deadLetterName(queue), letter)
+  /** Whether `close` would have to wait. */
+  get busy(): boolean {
+    return this.#underWay.size > 0
   }
 
   /** Something `close` should wait for. */
   track(pending: Promise<unknown>): void {
     this.#underWay.add(pending)
-    void pending.catch(() => undefined).finally(() => this.#underWay.delete(pending))
+    const ended = (): boolean => this.#underWay.delete(pending)
+    // It fails when the channel is gone: the broker has the message back then.
+    pending.then(ended, ended)
   }
 
-  /** What amqplib does when a callback throws: the channel ends with the user's error. */
   userThrew(error: unknown): void {
-    const thrown = error instanceof Error ? error : new Error(String(error))
-    const { closeWithError } = this.#channel
-    if (closeWithError === undefined) throw thrown
-    closeWithError.call(
-      this.#channel,
-      undefined,
-      'Error while processing message',
-      GuardedConsumer.internalError,
-      thrown,
-    )
+    endAsThrown(this.#channel, error)
+  }
+
+  forget({ consumerTag }: GuardedConsumer): void {
+    this.#consumers.delete(consumerTag)
+  }
+
+  async prepareDeadLetters({ deadLetters }: ReadQueue): Promise<void> {
+    const { onRejected = 'dead-letter', deadLetter } = this.options
+    const needed = deadLetter === undefined && (onRejected === 'dead-letter' || typeof onRejected === 'function')
+    if (needed) await this.sink.prepare(deadLetters)
+  }
+
+  /** A consumer's prefetch is the channel's when it begins. All is sent at once, so nobody's call comes in between. */
+  async withPrefetch(count: number, begin: () => Promise<unknown>): Promise<void> {
+    const now = this.prefetch
+    const calls = now === count ? [begin()] : [this.#setPrefetch(count), begin(), this.#setPrefetch(now)]
+    await Promise.all(calls)
   }
 
   /** Lets go of what is held and waits for what is under way. */
   async drain(): Promise<void> {
-    this.#end()
+    this.#end(false)
     if (this.#underWay.size === 0) return
     let timer: NodeJS.Timeout | undefined
     const patience = new Promise<void>((resolve) => {
@@ -127,150 +138,117 @@ export class GuardedChannel {
     }
   }
 
-  get busy(): boolean {
-    return this.#underWay.size > 0
+  #setPrefetch(count: number): Promise<unknown> {
+    return invoke(this.original.prefetch, count, false)
   }
 
-  #end(): void {
+  #end(gone: boolean): void {
     this.closing = true
-    for (const consumer of this.#consumers.values()) consumer.end()
+    for (const consumer of this.#consumers.values()) consumer.end(gone)
+    this.#gets.end(gone)
+    if (gone) this.#gone.abort()
   }
 
-  #install(loops: Set<string>): void {
+  #install(): void {
     const channel = this.#channel
     override(channel, 'consume', (queue, onMessage, options, callback) =>
-      answer(this.#consume(queue, onMessage, options ?? {}), callback),
+      this.#answer(() => this.#consume(queue, onMessage, options ?? {}), callback),
     )
-    override(channel, 'get', (queue, options, callback) => answer(this.#get(queue, options ?? {}), callback))
-    override(channel, 'cancel', (consumerTag, callback) => {
-      this.#consumers.get(consumerTag)?.end()
-      this.#consumers.delete(consumerTag)
-      return this.original.cancel(consumerTag, callback)
+    override(channel, 'get', (queue, options, callback) =>
+      this.#answer(() => this.#gets.get(this.#read(queue, options ?? {}), options ?? {}), callback),
+    )
+    override(channel, 'cancel', (consumerTag, callback) => this.#answer(() => this.#cancel(consumerTag), callback))
+    override(channel, 'recover', (callback) => this.#answer(() => this.#recover(), callback))
+    override(channel, 'prefetch', (count, global, callback) => {
+      if (!global) this.prefetch = count
+      return this.original.prefetch(count, global, callback)
     })
     override(channel, 'close', (callback) => {
       if (!this.busy) return this.original.close(callback)
-      const closed = this.drain().then(() => invoke(this.original.close))
-      return callback === undefined ? closed : answer(closed, callback)
+      return this.#answer(() => this.drain().then(() => invoke(this.original.close)), callback)
     })
-    const assertQueue = channel.assertQueue
+    const { assertQueue } = channel
     override(channel, 'assertQueue', (queue, options, callback) => {
-      if (typeof queue === 'string' && hasDeadLetterExchange(options)) loops.add(queue)
+      if (typeof queue === 'string' && hasDeadLetterExchange(options)) this.#loops.add(queue)
       return assertQueue.call(channel, queue, options, callback)
     })
+    this.#refuseStrangers()
   }
 
-  async #consume(queue: unknown, onMessage: OnMessageGiven, options: ConsumeOptions): Promise<unknown> {
-    const name = this.#policyName(queue)
-    const noAck = this.#checkNoAck(name.queue, options)
-    this.#checkPolicy(name)
-    // A tag of our own choosing makes it possible to stop and to start again unseen.
-    const consumerTag =
-      options.consumerTag || `queueauth-${Math.random().toString(36).slice(2)}${Date.now().toString(36)}`
-    const consumption: Consumption = { ...name, noAck, onMessage, options: { ...options, consumerTag } }
-    const consumer = new GuardedConsumer(this, consumption)
-    this.#consumers.set(consumerTag, consumer)
-    try {
-      // Sent at once, as the plain client does, so that the order of calls on the channel stays what the caller wrote.
-      const consuming = invoke(this.original.consume, name.queue, consumer.onDelivery, consumption.options)
-      const prepared = this.#prepareDeadLetters(name.queue)
-      const [consumed, ready] = await Promise.allSettled([consuming, prepared])
-      if (consumed.status === 'rejected') throw consumed.reason
-      if (ready.status === 'fulfilled') return consumed.value
-      await invoke(this.original.cancel, consumerTag)
-      throw ready.reason
-    } catch (error) {
-      consumer.end()
-      this.#consumers.delete(consumerTag)
-      throw error
-    }
+  /** A `consume` that was on its way when the channel was wrapped would go unchecked: the channel ends instead. */
+  #refuseStrangers(): void {
+    const channel = this.#channel
+    const register = channel.registerConsumer
+    if (register === undefined) return
+    override(channel, 'registerConsumer', (consumerTag: string, onMessage: OnMessage) => {
+      if (this.#consumers.has(consumerTag)) return register.call(channel, consumerTag, onMessage)
+      register.call(channel, consumerTag, () => undefined)
+      endWith(channel, alreadyConsuming())
+    })
   }
 
-  async #get(queue: unknown, options: ConsumeOptions): Promise<AmqpMessage | false> {
-    const name = this.#policyName(queue)
-    const noAck = this.#checkNoAck(name.queue, options)
-    this.#checkPolicy(name)
-    await this.#prepareDeadLetters(name.queue)
-    const abort = new AbortController()
-    const guard = new Guard<AmqpMessage>(this.verifier, { ...this.options, signal: abort.signal })
-    for (let rejected = 0; rejected < MAX_REJECTED_BY_GET; rejected++) {
-      const raw = await invoke<AmqpMessage | false>(this.original.get, name.queue, options)
-      if (raw === false) return false
-      let view: AmqpMessage | undefined
-      const outcome = guard.receive({
-        received: toReceived(raw, name.queue, name.name),
-        native: raw,
-        handle: (admission) => {
-          view = viewOf(raw, admission)
-          if (noAck) return void admission.commit()
-          this.handOver(raw, admission)
-        },
-        acknowledge: () => (noAck ? undefined : this.settle('ack', raw, false)),
-        ...(!noAck && { reject: () => this.settle('reject', raw, false) }),
-        deadLetter: (letter) => this.storeDeadLetter(name.queue, letter),
-      })
-      if (outcome instanceof Promise) this.track(outcome)
-      await outcome
-      if (view !== undefined) return view
-    }
-    return false
+  #read(queue: unknown, options: ConsumeOptions): ReadQueue {
+    const from = readQueue(queue, options, this.options)
+    checkPolicy(from, this.verifier, this.#loops.has(from.queue))
+    return from
   }
 
-  #policyName(queue: unknown): { queue: string; name: string } {
-    if (typeof queue !== 'string' || queue === '') {
-      throw new SetupError(
-        'destination-invalid',
-        'consume and get need the name of the queue, because policies match it; pass the name that assertQueue returned',
-      )
-    }
-    return { queue, name: this.options.queueName?.(queue) ?? queue }
+  #consume(queue: unknown, onMessage: OnMessage, options: ConsumeOptions): Promise<unknown> {
+    const from = this.#read(queue, options)
+    const consumer = new GuardedConsumer(this, from, onMessage, options)
+    // Sent at once, as the plain client does, so that the order of calls on the channel stays what the caller wrote.
+    const consuming = consumer.consume()
+    this.#consumers.set(consumer.consumerTag, consumer)
+    return this.#started(consumer, consuming, this.prepareDeadLetters(from))
   }
 
-  #checkNoAck(queue: string, options: ConsumeOptions): boolean {
-    if (!options.noAck) return false
-    // Direct reply-to works without acknowledgements only.
-    if (queue.startsWith(DIRECT_REPLY_TO) || this.options.noAck === 'drop') return true
-    throw new SetupError(
-      'no-ack-refused',
-      `queue ${quote(queue)}: with noAck the broker forgets a message before it is checked, so a crash loses it; consume with acknowledgements, or pass noAck: 'drop' to wrapConsumer to accept that`,
+  async #started(consumer: GuardedConsumer, consuming: Promise<unknown>, preparing: Promise<void>): Promise<unknown> {
+    const [consumed, prepared] = await Promise.allSettled([consuming, preparing])
+    if (consumed.status === 'fulfilled' && prepared.status === 'fulfilled') return consumed.value
+    if (consumed.status === 'fulfilled') await this.#cancel(consumer.consumerTag)
+    this.forget(consumer)
+    throw consumed.status === 'rejected' ? consumed.reason : (prepared as PromiseRejectedResult).reason
+  }
+
+  /** Until the broker agreed, deliveries go on, as in the plain client. */
+  async #cancel(consumerTag: string): Promise<unknown> {
+    const consumer = this.#consumers.get(consumerTag)
+    const cancelled = await invoke(this.original.cancel, consumerTag)
+    await consumer?.cancelled()
+    if (this.#consumers.get(consumerTag) === consumer) this.#consumers.delete(consumerTag)
+    return cancelled
+  }
+
+  async #recover(): Promise<unknown> {
+    await this.settlements.takeBack()
+    return await invoke(this.original.recover)
+  }
+
+  /** Gives a result the way the channel's API does: as a promise, or through the callback. */
+  #answer<Result>(work: () => Promise<Result>, callback: Callback | undefined): unknown {
+    if (!takesCallbacks(this.#channel)) return (async () => await work())()
+    work().then(
+      (value) => callback?.(null, value),
+      (error) => {
+        if (callback !== undefined) callback(error)
+        // The channel tells of its own errors; ours would be heard by nobody.
+        else if (error instanceof SetupError) throw error
+      },
     )
-  }
-
-  #checkPolicy({ queue, name }: { queue: string; name: string }): void {
-    const policy = this.verifier.policyOf(name)
-    if (policy.maxAgeSeconds === Number.POSITIVE_INFINITY && this.verifier.replay !== undefined) {
-      throw new SetupError(
-        'option-invalid',
-        `queue ${quote(name)}: maxAgeSeconds Infinity would keep every message id for ever, since RabbitMQ has no positions; set a number of seconds, or replay: 'off'`,
-      )
-    }
-    if (!this.#loops.has(queue) || !policy.delivered || policy.destinations !== undefined) return
-    process.emitWarning(
-      `queue ${quote(queue)} has a dead-letter exchange: a message that comes back through it arrives by another address than it was signed for and is rejected as destination-mismatch. If such messages shall be handled, write queues: { ${JSON.stringify(name)}: { destinations: ['amqp:<exchange>/<routing key>'] } } with the address they are first published to`,
-      { type: 'QueueKeyAuthWarning' },
-    )
-  }
-
-  async #prepareDeadLetters(queue: string): Promise<void> {
-    const { onRejected = 'dead-letter', deadLetter } = this.options
-    const needed = deadLetter === undefined && (onRejected === 'dead-letter' || typeof onRejected === 'function')
-    if (needed) await this.#sink.prepare(this.#deadLetterName(queue))
-  }
-
-  #deadLetterName(queue: string): string {
-    return this.options.deadLetterName?.(queue) ?? `${queue}.dlq`
+    return this.#channel
   }
 }
 
-type OnMessageGiven = Consumption['onMessage']
+/** @throws SetupError `already-consuming` */
+export function refuseConsuming(channel: ChannelLike): void {
+  if ((channel.consumers?.size ?? 0) > 0) throw alreadyConsuming()
+}
 
-/** Gives a result the way the called API does: through the callback, or as a promise. */
-function answer(result: Promise<unknown>, callback: Callback | undefined): unknown {
-  if (callback === undefined) return result
-  void result.then(
-    (value) => callback(null, value),
-    (error) => callback(error),
+function alreadyConsuming(): SetupError {
+  return new SetupError(
+    'already-consuming',
+    'the channel consumes already, so those messages would stay unchecked; call wrapConsumer before consume',
   )
-  return undefined
 }
 
 function hasDeadLetterExchange(options: unknown): boolean {

@@ -1,24 +1,45 @@
 import { SetupError } from '../../src/errors.ts'
 import { originalOf, override } from '../../src/wrapping.ts'
+import { openBeside } from './beside.ts'
 import { type Callback, type ChannelLike, type ConnectionLike, invoke, isThenable } from './client.ts'
+import {
+  type ChannelWrapperLike,
+  isChannel,
+  isChannelWrapper,
+  isConnection,
+  isManager,
+  isRecovering,
+  isUnknownRecovering,
+  type ManagerLike,
+  type RecoveringLike,
+} from './clients.ts'
 
 /** Ways to reach every channel that comes out of a client, now and after a reconnect. */
 
 /** What is done with the channels of a client. */
 export interface Coverage {
+  /** Refuses a channel that is open already, before any other is covered. */
+  check?(channel: ChannelLike): void
   /** @param openConfirmChannel opens another channel on the same connection, in confirm mode, that is not covered */
   channel(channel: ChannelLike, openConfirmChannel: () => Promise<ChannelLike>): void
   connection?(connection: ConnectionLike): void
 }
 
-/** Covers the channels of a client: those there are and those it will make. */
+/**
+ * Covers the channels of a client: those there are and those it will make.
+ *
+ * @throws SetupError `client-unsupported`
+ */
 export function cover(client: object, coverage: Coverage): void {
   if (isChannelWrapper(client)) coverChannelWrapper(client, coverage)
   else if (isManager(client)) coverManager(client, coverage)
   else if (isRecovering(client)) coverRecovering(client, coverage)
+  else if (isUnknownRecovering(client)) throw unknownVersion('amqplib', 'without recovery')
   else if (isConnection(client)) coverConnection(client, coverage)
-  else if (isChannel(client)) coverage.channel(client, () => openBeside(client))
-  else {
+  else if (isChannel(client)) {
+    coverage.check?.(client)
+    coverage.channel(client, () => openBeside(client))
+  } else {
     throw new SetupError(
       'client-unsupported',
       'this is no amqplib connection or channel, nor one of amqp-connection-manager; pass what connect() or createChannel() gave you, awaited',
@@ -34,7 +55,9 @@ function coverConnection(connection: ConnectionLike, coverage: Coverage): void {
     covered.add(channel)
     coverage.channel(channel, openConfirmChannel)
   }
-  for (const channel of openChannels(connection)) coverChannel(channel)
+  const open = openChannels(connection)
+  for (const channel of open) coverage.check?.(channel)
+  for (const channel of open) coverChannel(channel)
   for (const name of ['createChannel', 'createConfirmChannel'] as const) {
     const create = connection[name]
     override(connection, name, (...args: unknown[]) => {
@@ -59,121 +82,53 @@ function coverConnection(connection: ConnectionLike, coverage: Coverage): void {
   coverage.connection?.(connection)
 }
 
-/**
- * A recovering connection of amqplib hands raw ones to its setup hook and its `connect` event. All of them come out of
- * one function.
- */
+/** A recovering connection of amqplib hands raw ones to its setup hook and its `connect` event, and makes channels of them. */
 function coverRecovering(client: RecoveringLike, coverage: Coverage): void {
   const core = client._core
+  const covered = new WeakSet<object>()
+  const coverOnce = (connection: ConnectionLike): void => {
+    if (covered.has(connection)) return
+    coverConnection(connection, coverage)
+    covered.add(connection)
+  }
+  if (core._model !== null) coverOnce(core._model)
   const open = core._openModel
   override(core, '_openModel', async () => {
     const connection = await open.call(core)
-    coverConnection(connection, coverage)
+    coverOnce(connection)
     return connection
   })
-  if (core._model !== null) coverConnection(core._model, coverage)
+  // One that was being opened when the client was wrapped comes out here.
+  core.prependListener('connect', coverOnce)
 }
 
 /** The manager's channels listen for `connect` too: ours comes first. */
 function coverManager(manager: ManagerLike, coverage: Coverage): void {
-  manager.prependListener('connect', ({ connection }) => coverConnection(connection, coverage))
   if (manager.connection !== undefined) coverConnection(manager.connection, coverage)
+  manager.prependListener('connect', ({ connection }) => coverConnection(connection, coverage))
 }
 
 /** A lone channel of the manager: its setup functions see each new channel, ours first. */
 function coverChannelWrapper(wrapper: ChannelWrapperLike, coverage: Coverage): void {
-  const coverChannel = async (channel: ChannelLike): Promise<void> => {
-    coverage.channel(channel, () => openBeside(channel))
+  if (!Array.isArray(wrapper._setups)) throw unknownVersion('amqp-connection-manager', 'or its plain connection')
+  const coverChannel = (channel: ChannelLike): void => coverage.channel(channel, () => openBeside(channel))
+  const open = wrapper._channel
+  if (open !== undefined) {
+    coverage.check?.(open)
+    coverChannel(open)
   }
-  if (!Array.isArray(wrapper._setups)) {
-    throw new SetupError(
-      'client-unsupported',
-      'this version of amqp-connection-manager is not known; wrap its connection',
-    )
-  }
-  wrapper._setups.unshift(coverChannel)
-  if (wrapper._channel !== undefined) void coverChannel(wrapper._channel)
+  wrapper._setups.unshift(async (channel) => coverChannel(channel))
 }
 
 /** The channels a connection has open. amqplib keeps them in an array; channel 0 is the connection's own. */
-function openChannels(connection: ConnectionLike): unknown[] {
+function openChannels(connection: ConnectionLike): ChannelLike[] {
   const slots = (connection.connection as { channels?: ({ channel?: unknown } | null)[] } | undefined)?.channels
-  return Array.isArray(slots) ? slots.map((slot) => slot?.channel) : []
+  return Array.isArray(slots) ? slots.map((slot) => slot?.channel).filter(isChannel) : []
 }
 
-const CONFIRM_SELECT = 0x0055000a
-const CONFIRM_SELECT_OK = 0x0055000b
-
-/**
- * Another channel on the connection of a lone one, in confirm mode. A channel does not know what made it, so this goes
- * the way amqplib's `createConfirmChannel` goes itself.
- */
-async function openBeside(channel: ChannelLike): Promise<ChannelLike> {
-  type Internals = ChannelLike & {
-    open(callback?: Callback): unknown
-    rpc(method: number, fields: object, expect: number, callback?: Callback): unknown
-    pushConfirmCallback(callback: unknown): void
-  }
-  const Constructor = channel.constructor as new (connection: object) => Internals
-  const beside = new Constructor(channel.connection)
-  if (typeof beside.open !== 'function' || typeof beside.rpc !== 'function') {
-    throw new SetupError(
-      'dead-letters-unavailable',
-      'this channel cannot open another one; wrap its connection instead',
-    )
-  }
-  await invoke(beside.open.bind(beside))
-  await invoke(beside.rpc.bind(beside), CONFIRM_SELECT, { nowait: false }, CONFIRM_SELECT_OK)
-  // A plain channel's publish takes no callback; one in confirm mode notes it right behind the publish.
-  if (!('waitForConfirms' in beside)) {
-    const publish = beside.publish
-    beside.publish = (exchange, routingKey, content, options, callback) => {
-      const result = publish.call(beside, exchange, routingKey, content, options)
-      beside.pushConfirmCallback(callback)
-      return result
-    }
-  }
-  return beside
-}
-
-interface RecoveringLike extends ConnectionLike {
-  readonly _core: { _openModel(): Promise<ConnectionLike>; readonly _model: ConnectionLike | null }
-}
-
-interface ManagerLike {
-  readonly connection: ConnectionLike | undefined
-  prependListener(event: 'connect', listener: (event: { connection: ConnectionLike }) => void): unknown
-}
-
-interface ChannelWrapperLike {
-  readonly _setups: ((channel: ChannelLike) => Promise<void>)[]
-  readonly _channel?: ChannelLike
-}
-
-function has(value: unknown, ...methods: readonly string[]): boolean {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function')
+function unknownVersion(library: string, instead: string): SetupError {
+  return new SetupError(
+    'client-unsupported',
+    `this version of ${library} makes channels in a way that is not known here; use a connection ${instead}`,
   )
-}
-
-function isChannel(value: unknown): value is ChannelLike {
-  return has(value, 'publish', 'consume', 'ack', 'nack', 'cancel', 'get', 'assertQueue')
-}
-
-function isConnection(value: unknown): value is ConnectionLike {
-  return has(value, 'createChannel', 'createConfirmChannel')
-}
-
-function isRecovering(value: unknown): value is RecoveringLike {
-  return isConnection(value) && has((value as Partial<RecoveringLike>)._core, '_openModel')
-}
-
-function isManager(value: unknown): value is ManagerLike {
-  return has(value, 'createChannel', 'isConnected', 'prependListener')
-}
-
-function isChannelWrapper(value: unknown): value is ChannelWrapperLike {
-  return has(value, 'addSetup', 'publish', 'waitForConnect')
 }

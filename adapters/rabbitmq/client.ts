@@ -37,7 +37,7 @@ export interface AmqpMessage {
 }
 
 export interface PublishOptions {
-  readonly headers?: Readonly<Record<string, unknown>>
+  readonly headers?: Readonly<Record<string, unknown>> | null | undefined
   readonly [option: string]: unknown
 }
 
@@ -64,12 +64,20 @@ export interface ChannelLike {
   nack(message: AmqpMessage, allUpTo?: boolean, requeue?: boolean): unknown
   nackAll(requeue?: boolean): unknown
   reject(message: AmqpMessage, requeue?: boolean): unknown
+  prefetch(count: number, global?: boolean, callback?: Callback): unknown
+  recover(callback?: Callback): unknown
   assertQueue(queue: unknown, options?: unknown, callback?: Callback): unknown
   checkQueue(queue: string, callback?: Callback): unknown
   close(callback?: Callback): unknown
   on(event: string, listener: (...args: never[]) => void): unknown
+  emit(event: string, ...args: unknown[]): boolean
+  listenerCount(event: string): number
+  /** amqplib's own way to enter a consumer once the broker agreed to it */
+  registerConsumer?(consumerTag: string, onMessage: OnMessage): void
   /** amqplib's own way to end a channel when a callback throws */
   closeWithError?(method: undefined, reason: string, code: number, error: Error): void
+  /** the handshake; it takes a callback in the callback API only */
+  open?(callback?: Callback): unknown
 }
 
 /** What makes channels: an amqplib connection. */
@@ -86,15 +94,24 @@ export type RabbitmqClient =
   | { createChannel(...args: never[]): unknown; close(...args: never[]): unknown }
   | { publish(...args: never[]): unknown; ack(...args: never[]): unknown }
 
-/** Calls a method of either API and gives a promise: the promise API returns one, the other calls back. */
+/**
+ * Calls a method of either API and gives a promise: the promise API returns one, the other calls back. What the method
+ * throws at once is thrown at once.
+ */
 export function invoke<Result>(method: (...args: never[]) => unknown, ...args: unknown[]): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const callback: Callback = (error, result) => (error ? reject(error) : resolve(result as Result))
-    const returned = (method as (...args: unknown[]) => unknown)(...args, callback)
-    if (isThenable(returned)) returned.then(resolve as (value: unknown) => void, reject)
+  let callback: Callback = () => undefined
+  const called = new Promise<Result>((resolve, reject) => {
+    callback = (error, result) => (error ? reject(error) : resolve(result as Result))
   })
+  const returned = (method as (...args: unknown[]) => unknown)(...args, callback)
+  return isThenable(returned) ? Promise.resolve(returned as PromiseLike<Result>) : called
 }
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** Whether a channel belongs to the callback API. */
+export function takesCallbacks(channel: ChannelLike): boolean {
+  return (channel.open?.length ?? 0) > 0
 }

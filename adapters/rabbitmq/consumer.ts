@@ -1,126 +1,143 @@
-import { setMaxListeners } from 'node:events'
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { publish } from '../../src/events.ts'
-import { type Admission, type Delivery, Guard } from '../../src/guard.ts'
-import { mark } from '../../src/verdict.ts'
+import type { Admission } from '../../src/guard.ts'
+import { quote } from '../../src/text.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
-import { toReceived, toView } from './message.ts'
-
-/** amqplib ends a channel with this code when a callback throws. */
-const INTERNAL_ERROR = 541
-
-/** What a guarded consumer was started with. */
-export interface Consumption {
-  /** the queue that is consumed */
-  readonly queue: string
-  /** what policies call it */
-  readonly name: string
-  readonly noAck: boolean
-  readonly onMessage: OnMessage
-  readonly options: ConsumeOptions
-}
+import { deliveryOf, viewOf } from './delivery.ts'
+import { controller, Holds } from './holds.ts'
+import type { ReadQueue } from './queue.ts'
 
 /** One `consume`: guards its deliveries, keeps those that cannot be judged now, and gives them back before it is too late. */
 export class GuardedConsumer {
+  readonly consumerTag: string
   readonly #channel: GuardedChannel
-  readonly #consumption: Consumption
+  readonly #from: ReadQueue
+  readonly #onMessage: OnMessage
+  readonly #options: ConsumeOptions
+  /** the channel's prefetch when it began, which is this consumer's for good */
+  readonly #prefetch: number
+  readonly #holds: Holds
   /** deliveries that are neither handed over nor settled, and since when (monotonic milliseconds) */
   readonly #kept = new Map<AmqpMessage, number>()
-  #abort = new AbortController()
-  #guard: Guard<AmqpMessage>
+  readonly #stopping: AbortController = controller()
   #timer: NodeJS.Timeout | undefined
-  #ended = false
+  #paused = false
 
-  constructor(channel: GuardedChannel, consumption: Consumption) {
+  constructor(channel: GuardedChannel, from: ReadQueue, onMessage: OnMessage, options: ConsumeOptions) {
     this.#channel = channel
-    this.#consumption = consumption
-    this.#guard = this.#newGuard()
+    this.#from = from
+    this.#onMessage = onMessage
+    // A tag of our own choosing makes it possible to stop and to start again unseen.
+    this.consumerTag = options.consumerTag || `queueauth-${randomUUID()}`
+    this.#options = options.consumerTag ? options : { ...options, consumerTag: this.consumerTag }
+    this.#prefetch = channel.prefetch
+    this.#holds = new Holds(channel.verifier, channel.options, channel.gone)
   }
 
-  /** What the client calls with each delivery. Null: the broker cancelled; that goes behind the deliveries before it. */
+  /** @throws what the client throws at once, in the callback API */
+  consume(): Promise<unknown> {
+    return invoke(this.#channel.original.consume, this.#from.queue, this.onDelivery, this.#options)
+  }
+
+  /** What the client calls with each delivery, and with null when the broker cancels. */
   readonly onDelivery = (raw: AmqpMessage | null): void => {
     if (raw === null) {
-      const { turn } = this.#guard
-      const tell = (): unknown => this.#consumption.onMessage(null)
-      if (turn === undefined) tell()
-      else void turn.then(tell).catch((error) => this.#channel.userThrew(error))
+      this.#cancelledByBroker()
       return
     }
-    if (this.#channel.closing || this.#ended) return
-    const outcome = this.#guard.receive(this.#delivery(raw))
-    if (!(outcome instanceof Promise)) return
-    this.#keep(raw)
-    const done = outcome.then(
-      (how) => {
-        this.#kept.delete(raw)
-        if (how === 'let-go') this.#giveBack(raw)
-      },
-      (error) => {
-        this.#kept.delete(raw)
-        this.#channel.userThrew(error)
-      },
+    // The broker takes it back when the channel is closed.
+    if (this.#channel.closing) return
+    const { noAck } = this.#from
+    if (!noAck) this.#channel.settlements.withhold(raw)
+    if (this.#stopping.signal.aborted) {
+      this.#giveBack(raw)
+      return
+    }
+    const outcome = this.#holds.guard.receive(
+      deliveryOf(this.#channel, this.#from, raw, (admission) => this.#handle(raw, admission)),
     )
-    this.#channel.track(done)
+    if (!(outcome instanceof Promise)) return
+    if (!noAck) this.#keep(raw)
+    this.#channel.track(
+      outcome
+        .then((how) => {
+          if (how === 'let-go') this.#giveBack(raw)
+        })
+        .catch((error) => this.#channel.userThrew(error))
+        .finally(() => this.#kept.delete(raw)),
+    )
   }
 
-  /** Gives back what is held and takes nothing more: the consumer was cancelled, or its channel closes. */
-  end(): void {
-    this.#ended = true
+  /** When the user's cancel is through: hands over what waited for its turn, and gives back what is held. */
+  async cancelled(): Promise<void> {
+    await this.#holds.guard.turn
+    this.#stop()
+  }
+
+  /** The channel closes, or is gone. */
+  end(gone: boolean): void {
+    this.#stop()
+    if (gone) this.#holds.guard.close()
+  }
+
+  #stop(): void {
+    this.#stopping.abort()
+    this.#holds.letGo()
     clearTimeout(this.#timer)
-    this.#abort.abort()
-    this.#guard.close()
   }
 
-  #newGuard(): Guard<AmqpMessage> {
-    const { verifier, options } = this.#channel
-    // Every message that is held listens to it.
-    setMaxListeners(0, this.#abort.signal)
-    return new Guard(verifier, { ...options, signal: this.#abort.signal })
-  }
-
-  #delivery(raw: AmqpMessage): Delivery<AmqpMessage> {
-    const { queue, name, noAck } = this.#consumption
-    const channel = this.#channel
-    return {
-      received: toReceived(raw, queue, name),
-      native: raw,
-      handle: (admission) => this.#handle(raw, admission),
-      // Without acknowledgements the broker has forgotten the message already.
-      acknowledge: () => (noAck ? undefined : channel.settle('ack', raw, false)),
-      ...(!noAck && { reject: () => channel.settle('reject', raw, false) }),
-      deadLetter: (letter) => channel.storeDeadLetter(queue, letter),
+  /** Null goes behind the deliveries before it; nothing may come after it. */
+  #cancelledByBroker(): void {
+    const tell = (): void => {
+      this.#stop()
+      this.#channel.forget(this)
+      this.#onMessage(null)
     }
+    const { turn } = this.#holds.guard
+    if (turn === undefined) tell()
+    else void turn.then(tell).catch((error) => this.#channel.userThrew(error))
   }
 
-  #handle(raw: AmqpMessage, admission: Admission): void {
+  #handle(raw: AmqpMessage, admission: Admission): void | Promise<void> {
     this.#kept.delete(raw)
-    const { onMessage, noAck } = this.#consumption
-    const view = viewOf(raw, admission)
-    if (noAck) {
-      onMessage(view)
-      const committed = admission.commit()
-      if (committed instanceof Promise) this.#channel.track(committed)
-      return
+    const { noAck } = this.#from
+    if (!noAck && (this.#channel.closing || !this.#channel.settlements.handOver(raw, admission))) {
+      // It comes again: the broker has it back, or will have.
+      return admission.release()
     }
-    this.#channel.handOver(raw, admission)
-    onMessage(view)
+    try {
+      this.#onMessage(viewOf(raw, admission))
+    } catch (error) {
+      void admission.release()
+      throw error
+    }
+    if (!noAck) return
+    const committed = admission.commit()
+    if (committed instanceof Promise) this.#channel.track(committed)
+  }
+
+  #giveBack(raw: AmqpMessage): void {
+    if (!this.#from.noAck && !this.#channel.closing) this.#channel.settlements.settle('requeue', raw)
   }
 
   /** A message that is held too long runs into the broker's consumer timeout: then everything held is given back. */
   #keep(raw: AmqpMessage): void {
     this.#kept.set(raw, performance.now())
-    this.#timer ??= setTimeout(() => this.#checkKept(), this.#channel.maxHoldMs).unref()
+    this.#timer ??= this.#checkAfter(this.#channel.maxHoldMs)
   }
 
-  #checkKept(): void {
-    this.#timer = undefined
-    const [oldest] = this.#kept.values()
-    if (oldest === undefined || this.#ended) return
-    const left = oldest + this.#channel.maxHoldMs - performance.now()
-    if (left > 0) this.#timer = setTimeout(() => this.#checkKept(), left).unref()
-    else this.#channel.track(this.#pause())
+  #checkAfter(milliseconds: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#timer = undefined
+      const [oldest] = this.#kept.values()
+      if (oldest === undefined || this.#paused || this.#stopping.signal.aborted) return
+      const left = oldest + this.#channel.maxHoldMs - performance.now()
+      if (left > 0) this.#timer = this.#checkAfter(left)
+      else this.#channel.track(this.#pause())
+    }, milliseconds).unref()
   }
 
   /**
@@ -128,50 +145,37 @@ export class GuardedConsumer {
    * tag. A requeue counts as a delivery on quorum queues, so it happens once an outage, not once a try.
    */
   async #pause(): Promise<void> {
-    const { queue, options } = this.#consumption
-    const { original, verifier } = this.#channel
-    const consumerTag = options.consumerTag
-    if (consumerTag === undefined) return
-    publish('queue-key-auth:notice', () => ({
-      queue: this.#consumption.name,
-      notice: 'consumer-paused',
-      detail: 'messages could not be judged for long: they were given back, and consuming stops until they can be',
-    }))
-    try {
-      await invoke(original.cancel, consumerTag)
-      this.#abort.abort()
-      for (let attempt = 0; !this.#ended; attempt++) {
-        await sleep(backOff(attempt), undefined, { ref: false })
-        if (await verifier.probe()) break
+    this.#paused = true
+    this.#say(
+      'consumer-paused',
+      'messages could not be judged for long: they are given back, and consuming stops until they can be',
+    )
+    await invoke(this.#channel.original.cancel, this.consumerTag)
+    this.#holds.letGo()
+    if (!(await this.#untilJudgeable())) return
+    this.#holds.holdAgain()
+    this.#paused = false
+    // The queue may be gone meanwhile: then the broker closes the channel, and its users hear of that.
+    await this.#channel.withPrefetch(this.#prefetch, () => this.consume())
+    this.#say('consumer-resumed', 'messages can be judged again')
+  }
+
+  /** False: the consumer was cancelled or its channel closed meanwhile. */
+  async #untilJudgeable(): Promise<boolean> {
+    const { signal } = this.#stopping
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await sleep(backOff(attempt), undefined, { signal })
+      } catch {
+        return false
       }
-      if (this.#ended || this.#channel.closing) return
-      this.#abort = new AbortController()
-      this.#guard = this.#newGuard()
-      await invoke(original.consume, queue, this.onDelivery, options)
-    } catch (error) {
-      // The channel is gone: the broker has requeued everything, and whoever opens the next one consumes again.
-      if (!this.#channel.closing) throw error
-      return
+      if (await this.#channel.verifier.probe()) return !signal.aborted
     }
-    publish('queue-key-auth:notice', () => ({
-      queue: this.#consumption.name,
-      notice: 'consumer-resumed',
-      detail: 'messages can be judged again',
-    }))
   }
 
-  #giveBack(raw: AmqpMessage): void {
-    if (this.#consumption.noAck || this.#channel.closing) return
-    this.#channel.settle('nack', raw, true)
+  #say(notice: 'consumer-paused' | 'consumer-resumed', detail: string): void {
+    const { name } = this.#from
+    if (publish('queue-key-auth:notice', () => ({ queue: name, notice, detail }))) return
+    this.#channel.verifier.warnings.once(`${name} ${notice}`, `queue ${quote(name)}: ${detail}`)
   }
-
-  /** What ends a channel in the client must end it here too, when the handler threw after a wait of ours. */
-  static readonly internalError: number = INTERNAL_ERROR
-}
-
-/** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
-export function viewOf(raw: AmqpMessage, { verdict, verified, release }: Admission): AmqpMessage {
-  if (verified !== undefined) return toView(raw, verified, { verdict, release })
-  mark(raw, { verdict, unsignedHeaders: {}, release })
-  return raw
 }

@@ -5,6 +5,7 @@ import { type Inspection, mark } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verifier.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
+import { receivedTable, sentTable } from './headers.ts'
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -39,19 +40,8 @@ export function toMessage(destination: string, content: Uint8Array, options: Pub
     destination,
     payload: content,
     properties: coveredProperties(options as AmqpProperties),
-    headers: copyTable(options.headers),
+    headers: sentTable(options.headers),
   }
-}
-
-/** A copy of the options with the token among the headers. Inherited keys count, since amqplib encodes them too. */
-export function withToken(options: PublishOptions, token: string): PublishOptions {
-  const copy: Record<string, unknown> = {}
-  for (const name in options) copy[name] = options[name]
-  const headers: Record<string, unknown> = Object.create(null) as Record<string, unknown>
-  for (const name in options.headers) headers[name] = options.headers[name]
-  headers[TOKEN_HEADER] = token
-  copy.headers = headers
-  return copy
 }
 
 /**
@@ -63,12 +53,10 @@ export function withToken(options: PublishOptions, token: string): PublishOption
 export function toReceived(raw: AmqpMessage, queue: string, name: string): ReceivedMessage {
   const { exchange, routingKey } = raw.fields
   const { appId, userId } = raw.properties
-  const headers = copyTable(raw.properties.headers)
+  const headers = receivedTable(raw.properties.headers)
   const token = headers[TOKEN_HEADER]
   delete headers[TOKEN_HEADER]
-  const who = [appId === undefined ? '' : `, app-id ${appId}`, userId === undefined ? '' : `, user-id ${userId}`].join(
-    '',
-  )
+  const who = `${appId === undefined ? '' : `, app-id ${appId}`}${userId === undefined ? '' : `, user-id ${userId}`}`
   return {
     queue: name,
     deliveredBy: deliveredBy(exchange, routingKey, queue),
@@ -86,7 +74,7 @@ export function toReceived(raw: AmqpMessage, queue: string, name: string): Recei
  */
 function deliveredBy(exchange: string, routingKey: string, queue: string): string[] {
   const delivered = destinationOf(exchange, routingKey)
-  if (exchange !== '' || queue.startsWith(DIRECT_REPLY_TO)) return [delivered]
+  if (exchange !== '' || queue === DIRECT_REPLY_TO) return [delivered]
   return [delivered, destinationOf('', queue)]
 }
 
@@ -97,7 +85,7 @@ export function toView(
   inspection: Omit<Inspection, 'unsignedHeaders'>,
 ): AmqpMessage {
   const { properties, fields, content } = raw
-  const { visible, unsigned } = splitHeaders(copyTable(properties.headers), verified.coveredHeaders, BROKER_HEADERS)
+  const { visible, unsigned } = splitHeaders(receivedTable(properties.headers), verified.coveredHeaders, BROKER_HEADERS)
   const token = unsigned[TOKEN_HEADER]
   delete unsigned[TOKEN_HEADER]
   // A message that is forwarded with its headers carries its token along.
@@ -112,7 +100,8 @@ export function toView(
       contentType: properties.contentType,
       contentEncoding: properties.contentEncoding,
       headers: visible,
-      deliveryMode: undefined,
+      // How the broker keeps it, like the fields: without it, passing a message on would quietly make it transient.
+      deliveryMode: properties.deliveryMode,
       priority: undefined,
       correlationId: properties.correlationId,
       replyTo: properties.replyTo,
@@ -133,7 +122,6 @@ export function toView(
 }
 
 const UNSIGNED_PROPERTIES = [
-  ['@delivery-mode', 'deliveryMode'],
   ['@priority', 'priority'],
   ['@expiration', 'expiration'],
   ['@timestamp', 'timestamp'],
@@ -146,51 +134,18 @@ function signedAddress(destination: string): { exchange: string; routingKey: str
   return { exchange, routingKey }
 }
 
+/** amqplib leaves out what is null, so null counts as absent. */
 function coveredProperties(properties: AmqpProperties): CoveredProperties {
-  const { type, contentType, contentEncoding, replyTo, correlationId, messageId, appId } = properties as Record<
-    string,
-    string | undefined
-  >
+  const given = properties as Readonly<Record<string, string | null | undefined>>
+  const replyTo = given.replyTo ?? undefined
   const directReply = typeof replyTo === 'string' && replyTo.startsWith(DIRECT_REPLY_TO)
   return {
-    type,
-    contentType,
-    contentEncoding,
+    type: given.type ?? undefined,
+    contentType: given.contentType ?? undefined,
+    contentEncoding: given.contentEncoding ?? undefined,
     replyTo: directReply ? DIRECT_REPLY_TO : replyTo,
-    correlationId,
-    messageId,
-    appId,
-  }
-}
-
-/** A header table without a prototype, its values as they look after a trip over the wire. */
-function copyTable(table: object | undefined | null): Record<string, HeaderValue> {
-  const copy: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
-  for (const name in table) copy[name] = wireValue((table as Record<string, unknown>)[name])
-  return copy
-}
-
-function wireValue(value: unknown): HeaderValue {
-  if (Array.isArray(value)) return value.map(wireValue)
-  if (Buffer.isBuffer(value)) return value
-  // Date, Map and the like would become an empty table: the signer refuses them.
-  if (Object.prototype.toString.call(value) !== '[object Object]') return value as HeaderValue
-  const tagged = value as { '!'?: unknown; value?: unknown }
-  return Object.hasOwn(tagged, '!') ? taggedValue(tagged['!'], tagged.value) : copyTable(value as object)
-}
-
-/** amqplib's `{ '!': type, value }`: most types come back as plain values, the exotic ones as they were written. */
-function taggedValue(type: unknown, value: unknown): HeaderValue {
-  switch (type) {
-    case 'timestamp':
-      return { '!': 'timestamp', value: Number(value) }
-    case 'decimal': {
-      const { places, digits } = value as { places: number; digits: number }
-      return { '!': 'decimal', value: { places, digits } }
-    }
-    case 'float':
-      return Math.fround(Number(value))
-    default:
-      return value as HeaderValue
+    correlationId: given.correlationId ?? undefined,
+    messageId: given.messageId ?? undefined,
+    appId: given.appId ?? undefined,
   }
 }

@@ -1,34 +1,78 @@
+import { SetupError } from '../../src/errors.ts'
 import { TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
+import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import type { ChannelLike, PublishOptions } from './client.ts'
-import { destinationOf, toMessage, withToken } from './message.ts'
-
-export interface ProducerOptions {
-  /**
-   * Leaves the token of a message that has one: for passing a message on, to a retry queue, as its first sender signed
-   * it. Default: every publish gets a token of its own.
-   */
-  readonly preserveToken?: boolean
-}
+import { destinationOf, toMessage } from './message.ts'
+import type { RabbitmqProducerOptions } from './options.ts'
 
 /** Signs what a channel publishes. `sendToQueue` calls `publish` on the channel, so this is the one place. */
-export function signPublishes(channel: ChannelLike, signer: Signer, options: ProducerOptions): void {
+export function signPublishes(channel: ChannelLike, signer: Signer, { preserveToken }: RabbitmqProducerOptions): void {
   const publish = channel.publish
-  override(channel, 'publish', (exchange = '', routingKey = '', content, given, ...rest) => {
-    // amqplib turns these down before anything is sent, with errors of its own.
-    if (typeof exchange !== 'string' || typeof routingKey !== 'string' || !Buffer.isBuffer(content)) {
-      if (!Buffer.isBuffer(content)) throw new TypeError('content is not a buffer')
-      throw new TypeError('exchange and routing key must be strings')
-    }
-    const asked = (given ?? {}) as PublishOptions
-    if (options.preserveToken && asked.headers?.[TOKEN_HEADER] !== undefined) {
+  override(channel, 'publish', (exchange, routingKey, content, given, ...rest) => {
+    const plainly = (): boolean => publish.call(channel, exchange, routingKey, content, given, ...rest)
+    // Nothing is sent then: amqplib turns them down, with errors of its own.
+    if (!isShortString(exchange) || !isShortString(routingKey) || !Buffer.isBuffer(content)) return plainly()
+    const options = snapshot(given)
+    if (options === undefined) return plainly()
+    if (preserveToken && (options.headers[TOKEN_HEADER] ?? undefined) !== undefined) {
       // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-      void inspectionOf(asked.headers)?.release()
-      return publish.call(channel, exchange, routingKey, content, given, ...rest)
+      void inspectionOf((given as PublishOptions).headers)?.release()
+      return plainly()
     }
-    const token = signer.sign(toMessage(destinationOf(exchange, routingKey), content, asked))
-    return publish.call(channel, exchange, routingKey, content, withToken(asked, token), ...rest)
+    const destination = destinationOf(wellFormed(exchange ?? ''), wellFormed(routingKey ?? ''))
+    options.headers[TOKEN_HEADER] = signer.sign(toMessage(destination, content, options))
+    return publish.call(channel, exchange, routingKey, content, options, ...rest)
   })
+}
+
+/** Undefined is the empty string to amqplib. */
+function isShortString(value: unknown): value is string | undefined {
+  return value === undefined || (typeof value === 'string' && Buffer.byteLength(value) < 256)
+}
+
+function wellFormed(name: string): string {
+  if (name.isWellFormed()) return name
+  throw new SetupError(
+    'destination-invalid',
+    `exchange or routing key ${quote(name)} holds a lone surrogate, which changes on the wire; write well-formed Unicode`,
+  )
+}
+
+/** The options that amqplib reads by name, so that those of an object with accessors are found, too. */
+const OPTION_NAMES = [
+  'contentType',
+  'contentEncoding',
+  'persistent',
+  'deliveryMode',
+  'priority',
+  'correlationId',
+  'replyTo',
+  'expiration',
+  'messageId',
+  'timestamp',
+  'type',
+  'userId',
+  'appId',
+  'mandatory',
+  'CC',
+  'BCC',
+] as const
+
+/**
+ * A copy that nobody changes between signing and sending; undefined when the headers are nothing that can have any, which
+ * amqplib turns down. Inherited headers count, since amqplib encodes them too.
+ */
+function snapshot(given: unknown): (PublishOptions & { headers: Record<string, unknown> }) | undefined {
+  const options = (given ?? {}) as PublishOptions
+  const copy = Object.create(null) as Record<string, unknown>
+  for (const name in options) copy[name] = options[name]
+  for (const name of OPTION_NAMES) copy[name] ??= options[name]
+  const headers = Object.create(null) as Record<string, unknown>
+  const table = options.headers || {}
+  if (typeof table !== 'object' && typeof table !== 'function') return undefined
+  for (const name in table) headers[name] = table[name]
+  return Object.assign(copy, { headers })
 }

@@ -1,6 +1,6 @@
 import type { Admission } from '../../src/guard.ts'
 import { override } from '../../src/wrapping.ts'
-import type { AmqpMessage, ChannelLike } from './client.ts'
+import { type AmqpMessage, type ChannelLike, takesCallbacks } from './client.ts'
 
 interface Handed {
   readonly raw: AmqpMessage
@@ -9,13 +9,24 @@ interface Handed {
 
 type Verb = (raw: AmqpMessage) => unknown
 
+/** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
+type First = (admission: Admission) => boolean | Promise<boolean>
+
+/** No delivery has this tag, so the broker answers as it does to any it does not know: 406 closes the channel. */
+const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
+
 /**
- * The user's `ack`, `nack` and `reject`. A message is looked up by its delivery tag, since users pass copies, and settled
- * by its raw form, since tracers know it by identity. Settling many at once becomes settling one by one what was handed
- * over, so that a message whose dead letter is pending is never among them.
+ * Who may settle what. A message is looked up by its delivery tag, since users pass copies, and settled by its raw form,
+ * since tracers know it by identity. Settling many at once becomes settling one by one what was handed over, so that a
+ * message whose dead letter is pending is never among them.
  */
 export class Settlements {
   readonly #handed = new Map<number, Handed>()
+  /** tags the user has not seen yet, or never will */
+  readonly #withheld = new Set<number>()
+  /** settled by the user while the replay store is being told, until the broker is */
+  readonly #settling = new Map<number, Promise<void>>()
+  readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
 
   constructor(
@@ -23,39 +34,84 @@ export class Settlements {
     original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>,
     track: (pending: Promise<unknown>) => void,
   ) {
+    this.#original = original
     this.#track = track
+    // The callback API's methods can be chained.
+    const chained = takesCallbacks(channel) ? channel : undefined
     override(channel, 'ack', (message, allUpTo) => {
       this.#settle(message, allUpTo, commit, (raw) => original.ack(raw))
+      return chained
     })
     override(channel, 'nack', (message, allUpTo, requeue) => {
       this.#settle(message, allUpTo, release, (raw) => original.nack(raw, false, requeue))
+      return chained
     })
     override(channel, 'reject', (message, requeue) => {
       this.#settle(message, false, release, (raw) => original.reject(raw, requeue))
+      return chained
     })
     override(channel, 'ackAll', () => {
       this.#settleUpTo(Number.POSITIVE_INFINITY, commit, (raw) => original.ack(raw))
+      return chained
     })
     override(channel, 'nackAll', (requeue) => {
       this.#settleUpTo(Number.POSITIVE_INFINITY, release, (raw) => original.nack(raw, false, requeue))
+      return chained
     })
   }
 
-  handOver(raw: AmqpMessage, admission: Admission): void {
-    this.#handed.set(raw.fields.deliveryTag, { raw, admission })
+  /** A message arrived and is ours until it is handed over. */
+  withhold(raw: AmqpMessage): void {
+    this.#withheld.add(raw.fields.deliveryTag)
+  }
+
+  /** From now on the user may settle it. False: the broker has taken it back meanwhile. */
+  handOver(raw: AmqpMessage, admission: Admission): boolean {
+    const { deliveryTag } = raw.fields
+    if (!this.#withheld.delete(deliveryTag)) return false
+    this.#handed.set(deliveryTag, { raw, admission })
+    return true
+  }
+
+  /** Settles a message that the user never saw. */
+  settle(how: 'ack' | 'requeue' | 'reject', raw: AmqpMessage): void {
+    if (!this.#withheld.delete(raw.fields.deliveryTag)) return
+    if (how === 'ack') this.#original.ack(raw)
+    else if (how === 'reject') this.#original.reject(raw, false)
+    else this.#original.nack(raw, false, true)
+  }
+
+  /** The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. */
+  async takeBack(): Promise<void> {
+    const handed = [...this.#handed.values()]
+    this.#handed.clear()
+    this.#withheld.clear()
+    this.#settling.clear()
+    await Promise.all(handed.map(({ admission }) => admission.release()))
   }
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
     const { deliveryTag } = message.fields
-    if (allUpTo) {
+    const handed = this.#handed.get(deliveryTag)
+    const settling = this.#settling.get(deliveryTag)
+    if (allUpTo && (handed !== undefined || deliveryTag === 0)) {
       // Tag 0 with "multiple" means all, as in AMQP.
       this.#settleUpTo(deliveryTag === 0 ? Number.POSITIVE_INFINITY : deliveryTag, first, verb)
-      return
+    } else if (handed !== undefined) {
+      this.#settleOne(deliveryTag, handed, first, verb)
+    } else if (settling !== undefined) {
+      // Behind the first one, which may have failed: then the message stays unsettled.
+      const behind = settling.then(() => {
+        if (this.#settling.get(deliveryTag) !== settling) verb(message)
+      })
+      this.#track(behind)
+    } else if (this.#withheld.has(deliveryTag)) {
+      // To the user there is no such message.
+      verb({ ...message, fields: { ...message.fields, deliveryTag: UNKNOWN_TAG } })
+    } else {
+      // Settled before, or never delivered: the broker's answer is the plain client's.
+      verb(message)
     }
-    const handed = this.#handed.get(deliveryTag)
-    // Settled before, or never handed over: the broker's answer is the plain client's.
-    if (handed === undefined) verb(message)
-    else this.#settleOne(deliveryTag, handed, first, verb)
   }
 
   #settleUpTo(tag: number, first: First, verb: Verb): void {
@@ -71,16 +127,17 @@ export class Settlements {
       if (ready) verb(raw)
       return
     }
-    this.#track(
-      ready.then((settle) => {
-        if (settle) verb(raw)
-      }),
-    )
+    const settling = ready.then((settle) => {
+      // The broker may have taken it back meanwhile.
+      const stillOurs = this.#settling.get(deliveryTag) === settling
+      if (!settle || !stillOurs) return
+      this.#settling.delete(deliveryTag)
+      verb(raw)
+    })
+    this.#settling.set(deliveryTag, settling)
+    this.#track(settling)
   }
 }
-
-/** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
-type First = (admission: Admission) => boolean | Promise<boolean>
 
 const commit: First = (admission) => admission.commit()
 

@@ -19,7 +19,7 @@ export interface FollowerOptions {
   /**
    * Looks at the files and takes over what they say. It never rejects.
    *
-   * @param polled nothing has changed as far as is known
+   * @param polled nothing is known to have changed
    * @returns whether all is well; it is asked again soon where not
    */
   readonly look: (polled: boolean) => Promise<boolean>
@@ -86,8 +86,7 @@ export class Follower {
     const isWatched = this.#watchers.length > 0
     const { pollMs } = this.#options
     const delay = isWell && isWatched ? pollMs : Math.min(pollMs, IMPATIENT_MS)
-    // A hidden file system could forget a change forever; what is wrong is looked at anew, whatever seems unchanged.
-    this.#poll = setTimeout(() => void this.look(isWell), delay).unref()
+    this.#poll = setTimeout(() => void this.look(true), delay).unref()
   }
 
   #changed(): void {

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, readdir, readlink, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SetupError } from '../errors.ts'
 import { keyError } from '../keys/key-error.ts'
+import { fileState } from './file-state.ts'
 
 /** The most files of a directory. */
 export const MAX_FILES = 512
@@ -65,17 +66,8 @@ async function mark(directory: string): Promise<Mark> {
     fault = (error as NodeJS.ErrnoException).code ?? 'reading failed'
   }
   if (fault !== undefined) names = []
-  const states = await Promise.all([root, ...names.map((name) => join(root, name))].map(stateOf))
+  const states = await Promise.all([root, ...names.map((name) => join(root, name))].map(fileState))
   return { root, names, fault, text: [link, fault ?? '', ...names, ...states].join('\0') }
-}
-
-async function stateOf(path: string): Promise<string> {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
-    return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? 'reading failed'
-  }
 }
 
 async function readOne(directory: string, root: string, name: string, limitOf: LimitOf): Promise<Buffer | SetupError> {

@@ -103,6 +103,20 @@ describe('with keys and replay state in memory', () => {
     expect(log).toEqual(['handle a', 'dead-letter b token-id-reused', 'stored b', 'acknowledge b'])
   })
 
+  it('the other signature that ECDSA has for the same text is a copy', () => {
+    const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n
+    const token = tokenOf({ algorithm: 'ES256' })
+    const [header, claims, signature = ''] = token.split('.')
+    const bytes = Buffer.from(signature, 'base64url')
+    const s = order - BigInt(`0x${bytes.toString('hex', 32)}`)
+    const other = Buffer.concat([bytes.subarray(0, 32), Buffer.from(s.toString(16).padStart(64, '0'), 'hex')])
+    const log: Log = []
+    const guard = new Guard(verifierFor({ keys: keysOf(lineOf(undefined, 'ES256')) }))
+    guard.receive(deliveryOf(log, 'a', receivedWith(token), { handle: commit }))
+    guard.receive(deliveryOf(log, 'b', receivedWith(`${header}.${claims}.${other.toString('base64url')}`)))
+    expect(log).toEqual(['handle a', 'acknowledge b'])
+  })
+
   it('the same id of another service, or in another queue, is another message', () => {
     const log: Log = []
     const keys = keysOf(lineOf('queues="**"'), lineOf('queues="**"', 'Ed25519', 'etl'))

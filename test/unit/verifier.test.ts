@@ -158,6 +158,11 @@ describe('lines', () => {
       [lineOf('queues="a"'), lineOf('queues="**"', 'Ed25519', 'etl'), lineOf('queues="ord*"')],
       'authorized',
     ],
+    [
+      'the first of those that got equally far',
+      [lineOf('queues="**",valid-after="2027-01-01"'), lineOf('queues="**",valid-before="2025-01-01"')],
+      'key-not-yet-valid',
+    ],
     ['several services on a line', [lineOf('queues="orders"', 'Ed25519', 'etl,checkout')], 'authorized'],
     ['a veto', [lineOf('queues="**,!orders"')], 'queue-not-authorized'],
   ])('%s', (_, lines, expected) => {
@@ -172,6 +177,28 @@ describe('lines', () => {
     expect(judge(verifier, signed('PS256'))).toBe('authorized')
     expect(judge(verifier, signed('RS256'))).toBe('alg-not-allowed')
     expect(judge(verifier, { ...signed('RS256'), queue: 'other' })).toBe('authorized')
+  })
+
+  it('of several services, each signs as itself, with its own key, for its own queue', () => {
+    const algorithms = { checkout: 'Ed25519', etl: 'ES256', erp: 'ES384' } as const
+    const services = Object.keys(algorithms) as (keyof typeof algorithms)[]
+    const verifier = verifierFor({
+      keys: keysOf(...services.map((iss) => lineOf(`queues="${iss}"`, algorithms[iss], iss))),
+    })
+    for (const signs of services) {
+      for (const iss of services) {
+        for (const queue of services) {
+          const token = tokenOf({ algorithm: algorithms[signs], claims: { iss } })
+          const expected = iss !== signs ? 'service-mismatch' : queue !== signs ? 'queue-not-authorized' : 'authorized'
+          expect([signs, iss, queue, judge(verifier, receivedWith(token, { queue }))]).toEqual([
+            signs,
+            iss,
+            queue,
+            expected,
+          ])
+        }
+      }
+    }
   })
 
   it('who signs as somebody else gets no service into the verdict; who signs for another queue does', () => {

@@ -1,0 +1,92 @@
+import type { GuardedChannel } from './channel.ts'
+import { type AmqpMessage, type ConsumeOptions, invoke } from './client.ts'
+import { deliveryOf, viewOf } from './delivery.ts'
+import { Holds } from './holds.ts'
+import type { ReadQueue } from './queue.ts'
+
+/** How many rejected messages one `get` settles before it says that the queue has nothing for it. */
+const MAX_REJECTED = 1_000
+
+/** The `get`s of a channel: settle a rejected message and look again. */
+export class GuardedGets {
+  readonly #channel: GuardedChannel
+  #holds: Holds | undefined
+  #ended = false
+
+  constructor(channel: GuardedChannel) {
+    this.#channel = channel
+  }
+
+  /** @throws what the client throws at once, in the callback API */
+  get(from: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {
+    // Sent at once, as the plain client does, so that the order of calls on the channel stays what the caller wrote.
+    const first = this.#ask(from, options)
+    return this.#lookOn(from, options, first)
+  }
+
+  end(gone: boolean): void {
+    this.#ended = true
+    this.#holds?.letGo()
+    if (gone) this.#holds?.guard.close()
+  }
+
+  #ask({ queue }: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {
+    return invoke(this.#channel.original.get, queue, options)
+  }
+
+  async #lookOn(
+    from: ReadQueue,
+    options: ConsumeOptions,
+    first: Promise<AmqpMessage | false>,
+  ): Promise<AmqpMessage | false> {
+    const [asked, prepared] = await Promise.allSettled([first, this.#channel.prepareDeadLetters(from)])
+    if (asked.status === 'rejected') throw asked.reason
+    let raw = asked.value
+    for (let rejected = 0; raw !== false; rejected++) {
+      if (!from.noAck) this.#channel.settlements.withhold(raw)
+      if (prepared.status === 'rejected') {
+        this.#giveBack(from, raw)
+        throw prepared.reason
+      }
+      const view = await this.#judge(from, raw)
+      if (view !== undefined || rejected >= MAX_REJECTED) return view ?? false
+      raw = await this.#ask(from, options)
+    }
+    if (prepared.status === 'rejected') throw prepared.reason
+    return false
+  }
+
+  /** The message, checked; undefined: rejected and settled; false: it cannot be judged and was given back. */
+  async #judge(from: ReadQueue, raw: AmqpMessage): Promise<AmqpMessage | undefined | false> {
+    const { verifier, options, gone, settlements, maxHoldMs } = this.#channel
+    this.#holds ??= new Holds(verifier, options, gone)
+    const holds = this.#holds
+    let view: AmqpMessage | undefined
+    const outcome = holds.guard.receive(
+      deliveryOf(this.#channel, from, raw, (admission) => {
+        if (from.noAck) void admission.commit()
+        else if (!settlements.handOver(raw, admission)) return admission.release()
+        view = viewOf(raw, admission)
+      }),
+    )
+    if (!(outcome instanceof Promise)) return view
+    this.#channel.track(outcome)
+    const timer = setTimeout(() => this.#letGo(), maxHoldMs).unref()
+    try {
+      if ((await outcome) !== 'let-go') return view
+    } finally {
+      clearTimeout(timer)
+    }
+    this.#giveBack(from, raw)
+    return false
+  }
+
+  #letGo(): void {
+    this.#holds?.letGo()
+    if (!this.#ended) this.#holds?.holdAgain()
+  }
+
+  #giveBack({ noAck }: ReadQueue, raw: AmqpMessage): void {
+    if (!noAck && !this.#channel.closing) this.#channel.settlements.settle('requeue', raw)
+  }
+}

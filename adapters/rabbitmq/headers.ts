@@ -1,0 +1,83 @@
+import type { HeaderValue } from '../../src/message.ts'
+
+/** AMQP header tables as the core sees them, without a prototype, so that `__proto__` is a name like any other. Pure. */
+
+export type Table = Record<string, HeaderValue>
+
+/** The signer refuses what nests deeper than 16 levels; copying stops beyond that, since a table can contain itself. */
+const DEEPEST_SENT = 20
+
+/** amqplib decodes some thousand levels, more than any code that walks them has stack for. */
+const DEEPEST_RECEIVED = 64
+
+/** A header table as it will look after its trip over the wire. Inherited names count, since amqplib encodes them too. */
+export function sentTable(table: object | undefined | null, depth = 0): Table {
+  const copy = emptyTable()
+  for (const name in table) copy[name] = sentValue((table as Record<string, unknown>)[name], depth + 1)
+  return copy
+}
+
+function sentValue(value: unknown, depth: number): HeaderValue {
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value) || depth > DEEPEST_SENT) {
+    return value as HeaderValue
+  }
+  if (Array.isArray(value)) return value.map((item) => sentValue(item, depth + 1))
+  if (Object.hasOwn(value, '!')) return taggedValue(value as { '!': unknown; value?: unknown }, depth)
+  // Other bytes than a Buffer are a table of their indexes to amqplib.
+  if (value instanceof Uint8Array) return sentTable(value, depth)
+  // Date, Map and the like would become an empty table: the signer refuses them.
+  return Object.prototype.toString.call(value) === '[object Object]' ? sentTable(value, depth) : (value as HeaderValue)
+}
+
+/** amqplib's `{ '!': type, value }`: numbers come back as plain ones, two exotic types as they were written. */
+function taggedValue(tagged: { '!': unknown; value?: unknown }, depth: number): HeaderValue {
+  const { '!': type, value } = tagged
+  switch (type) {
+    case 'timestamp':
+      return { '!': 'timestamp', value: Number(value) }
+    case 'decimal': {
+      const { places, digits } = (value ?? {}) as { places: number; digits: number }
+      return { '!': 'decimal', value: { places, digits } }
+    }
+    case 'float':
+      return Math.fround(Number(value))
+    case 'boolean':
+      return Boolean(value)
+    case 'string':
+      return value as HeaderValue
+    case 'object':
+      return sentValue(value, depth + 1)
+    default:
+      // The rest are numbers of some width; amqplib turns down a type it does not know.
+      return Number(value)
+  }
+}
+
+/**
+ * A header table as it was received, own names only: amqplib lets a table called `__proto__` become the prototype of the
+ * one around it, from where it would lend names to it. What nests deeper than 64 levels is cut.
+ */
+export function receivedTable(table: object | undefined | null): Table {
+  return copyReceived(table ?? {}, emptyTable(), 0)
+}
+
+function copyReceived(table: object, copy: Table, depth: number): Table {
+  for (const name of Object.keys(table)) {
+    copy[name] = receivedValue((table as Record<string, unknown>)[name], depth + 1)
+  }
+  const prototype: unknown = Object.getPrototypeOf(table)
+  if (prototype === Object.prototype || prototype === null) return copy
+  const value = receivedValue(prototype, depth + 1)
+  return Object.defineProperty(copy, '__proto__', { value, configurable: true, enumerable: true, writable: true })
+}
+
+function receivedValue(value: unknown, depth: number): HeaderValue {
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value as HeaderValue
+  if (depth > DEEPEST_RECEIVED) return null
+  if (Array.isArray(value)) return value.map((item) => receivedValue(item, depth + 1))
+  return copyReceived(value, {}, depth)
+}
+
+function emptyTable(): Table {
+  return Object.create(null) as Table
+}
