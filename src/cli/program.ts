@@ -34,12 +34,15 @@ const FIRST_STEPS = `
 The first day:
   1. ${NAME} demo
      what becomes of messages that are forged, changed, copied or late
-  2. ${NAME} keygen checkout --queues "orders.*" >> keys/authorized_keys
+  2. mkdir keys
+     ${NAME} keygen checkout --queues "orders.*" >> keys/authorized_keys
      writes checkout.key for the producer, and the line that authorizes it
   3. ${NAME} check keys && ${NAME} can keys checkout orders.new
      before the consumers get to read it
-  4. wrap the producer's client with wrapProducer(client, await Signer.fromFile(...)),
-     the consumer's with wrapConsumer(client, new Verifier({ keys }))
+  4. wrap the producer's client: wrapProducer(client,
+       await Signer.fromFile('checkout.key', { service: 'checkout' }))
+     and the consumer's: wrapConsumer(client,
+       new Verifier({ keys: await AuthorizedKeys.fromDirectory('keys') }))
 
 Later: authorize for a key that a service made itself, rotate for its next one, revoke
 for a stolen one, explain for a dead letter.

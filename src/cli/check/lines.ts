@@ -22,8 +22,11 @@ export function checkLines(
 ): Finding[] {
   const { isRevoked } = createSnapshot(allows, revocations)
   const findings: Finding[] = []
+  const byKey = new Map<string, Allow[]>()
+  for (const allow of allows) byKey.set(allow.key.keyId, [...(byKey.get(allow.key.keyId) ?? []), allow])
   for (const allow of allows) {
     const { key, line } = allow
+    const ownLines = byKey.get(key.keyId) ?? []
     const warn = (rule: Rule, text: string): void => {
       findings.push({ severity: 'warning', rule, place: placeText(line.position), text })
     }
@@ -36,7 +39,7 @@ export function checkLines(
     if (line.services.length > 1) {
       warn('shared-line', `${line.services.join(', ')} share the key and can sign as each other: give each its own`)
     }
-    const namesakes = allows.filter((other) => other.key.keyId === key.keyId && !sameServices(other.line, line))
+    const namesakes = ownLines.filter((other) => !sameServices(other.line, line))
     if (namesakes.length > 0) {
       const places = namesakes.map(({ line: { position, services } }) => `${placeText(position)} (${services})`)
       warn('shared-key', `the same key stands at ${places.join(' and ')}: they can sign as each other`)
@@ -46,7 +49,7 @@ export function checkLines(
       if (bits < GOOD_RSA_BITS)
         warn('short-rsa-key', `an RSA key of ${bits} bits: replace it by Ed25519, or ${GOOD_RSA_BITS}`)
     }
-    const wider = allows.find((other) => other !== allow && includes(other, allow, allows))
+    const wider = ownLines.find((other) => other !== allow && includes(other, allow, ownLines))
     if (wider !== undefined)
       warn('line-redundant', `${placeText(wider.line.position)} allows all of it: delete the line`)
   }
@@ -94,7 +97,6 @@ function hasSuccessor(
 function includes(wide: Allow, narrow: Allow, allows: readonly Allow[]): boolean {
   const [a, b] = [wide.line, narrow.line]
   const fits =
-    wide.key.keyId === narrow.key.keyId &&
     a.algorithm === b.algorithm &&
     b.services.every((service) => a.services.includes(service)) &&
     (a.validAfter ?? 0) <= (b.validAfter ?? 0) &&

@@ -6,6 +6,7 @@ import { placeOf } from '../keys/decide.ts'
 import { type KeySet, readKeySet } from '../keys/folder.ts'
 import { type Explanation, explanationOf, originalOf } from '../messages/dead-letter.ts'
 import type { CliMessage } from '../messages/message-json.ts'
+import { unpacked } from '../messages/packed.ts'
 import { judge } from '../messages/receive.ts'
 import { remedyOf } from '../messages/remedies.ts'
 import { fromOption, type MessageForm, readMessages } from '../messages/stdin.ts'
@@ -41,7 +42,7 @@ interface Explained {
 
 async function explain(options: { keys?: string; from: MessageForm; json?: true }): Promise<void> {
   const keySet = options.keys === undefined ? undefined : await readKeySet(options.keys)
-  const explained = (await readMessages(options.from)).map((letter) => explanation(letter, keySet))
+  const explained = (await readMessages(options.from)).map((letter) => explanation(unpacked(letter), keySet))
   if (options.json) printJson(explained.map(described))
   else print(explained.map(shown).join('\n\n'))
 }

@@ -4,7 +4,7 @@ import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { SetupError } from '../../errors.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
-import { keyPaths, readKeys } from '../keys/folder.ts'
+import { keyPaths, readKeys, readText } from '../keys/folder.ts'
 import { readKeyArgument } from '../keys/key-argument.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
 import { formatTime, nowSeconds } from '../times.ts'
@@ -61,7 +61,7 @@ async function revoke(path: string, key: string, { json }: { json?: true }): Pro
 }
 
 async function revocationOf(key: string): Promise<string> {
-  if (!/^(SHA256|kid):/.test(key)) return (await readKeyArgument(key)).fingerprint
+  if (!/^(SHA256|kid):/.test(key)) return fingerprintOf(key)
   try {
     const [revocation = ''] = parseRevokedKeys(key, '<key>')
     return revocation
@@ -72,6 +72,18 @@ async function revocationOf(key: string): Promise<string> {
       exitCode: EXIT.usage,
       cause: error,
     })
+  }
+}
+
+async function fingerprintOf(path: string): Promise<string> {
+  try {
+    return (await readKeyArgument(path)).fingerprint
+  } catch (error) {
+    if (!(error instanceof SetupError) || error.code !== 'key-too-weak') throw error
+    // A key that is too weak to be allowed can be revoked all the same.
+    const [revocation] = parseRevokedKeys((await readText(path)) ?? '', path)
+    if (revocation === undefined) throw error
+    return revocation
   }
 }
 

@@ -38,7 +38,7 @@ A passphrase is taken from QUEUE_KEY_AUTH_PASSPHRASE.`,
 }
 
 async function sign(keyFile: string, options: SignOptions): Promise<void> {
-  const { service, to, expiresIn, alg } = options
+  const { service, expiresIn, alg } = options
   checkService(service)
   const passphrase = process.env.QUEUE_KEY_AUTH_PASSPHRASE
   const signer = await Signer.fromFile(keyFile, {
@@ -47,19 +47,25 @@ async function sign(keyFile: string, options: SignOptions): Promise<void> {
     ...(expiresIn !== undefined && { expiresInSeconds: parseDuration(expiresIn, '--expires-in') }),
     ...(passphrase !== undefined && { passphrase }),
   })
-  for (const message of await readMessages(options.from)) {
-    const destination = to ?? message.destination
-    if (destination === undefined) {
-      throw new CommandError('where is the message sent to?', {
-        hint: 'write --to amqp:<exchange>/<routing key>, --to kafka:<topic>, or a "destination" in the message',
-        exitCode: EXIT.usage,
-      })
-    }
-    if (isDeadLetter(message)) throw deadLetter()
-    const signed = signedMessage(signer, { ...message, destination })
-    print(options.token ? String(signed.token) : JSON.stringify(toMessageJson(signed)))
+  try {
+    for (const message of await readMessages(options.from)) print(signedText(signer, message, options))
+  } finally {
+    signer.close()
   }
   say(`signed as ${service} with key ${signer.fingerprint} (${signer.algorithm})`)
+}
+
+function signedText(signer: Signer, message: CliMessage, { to, token }: SignOptions): string {
+  const destination = to ?? message.destination
+  if (destination === undefined) {
+    throw new CommandError('where is the message sent to?', {
+      hint: 'write --to amqp:<exchange>/<routing key>, --to kafka:<topic>, or a "destination" in the message',
+      exitCode: EXIT.usage,
+    })
+  }
+  if (isDeadLetter(message)) throw deadLetter()
+  const signed = signedMessage(signer, { ...message, destination })
+  return token ? String(signed.token) : JSON.stringify(toMessageJson(signed))
 }
 
 function signedMessage(signer: Signer, message: CliMessage & { readonly destination: string }): CliMessage {

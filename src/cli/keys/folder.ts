@@ -4,7 +4,6 @@ import {
   AUTHORIZED_KEYS,
   type Generation,
   isAuthorizedKeysFile,
-  limitOf,
   parseGeneration,
   QUEUE_POLICY,
   REVOKED_KEYS,
@@ -12,7 +11,6 @@ import {
 } from '../../authorized-keys/generation.ts'
 import { createSnapshot, type KeySnapshot } from '../../authorized-keys/snapshot.ts'
 import { SetupError } from '../../errors.ts'
-import { readDirectory } from '../../files/read-directory.ts'
 import { CommandError, EXIT } from '../output.ts'
 
 /** Where the files of a key directory are. */
@@ -60,10 +58,19 @@ export async function keyPaths(path: string): Promise<KeyPaths> {
 /** Everything the files say, and everything that is wrong with them, read as consumers read it. */
 export async function readKeys(paths: KeyPaths): Promise<Generation> {
   if (!paths.isFile) return readGeneration(paths.folder)
-  const name = basename(paths.authorizedKeys)
-  const { files, digest } = await readDirectory(paths.folder, limitOf)
-  const own = new Map([...files].filter(([each]) => [name, REVOKED_KEYS, QUEUE_POLICY].includes(each)))
-  return parseGeneration({ files: own, digest }, paths.folder)
+  // The directory of a single file may be any, full of files that are nobody's business.
+  const files = new Map<string, Buffer | SetupError>()
+  for (const name of [basename(paths.authorizedKeys), REVOKED_KEYS, QUEUE_POLICY]) {
+    const text = await readText(join(paths.folder, name)).catch(asSetupError)
+    if (text !== undefined) files.set(name, typeof text === 'string' ? Buffer.from(text) : text)
+  }
+  return parseGeneration({ files, digest: '' }, paths.folder)
+}
+
+function asSetupError(error: unknown): SetupError {
+  if (error instanceof SetupError) return error
+  if (!(error instanceof CommandError)) throw error
+  return new SetupError('key-file-unreadable', error.message, { cause: error })
 }
 
 /** @throws SetupError when anything is wrong with it */

@@ -28,12 +28,18 @@ export function fromRabbitmqadmin(value: unknown): CliMessage {
   return {
     destination,
     payload: encoding === 'base64' ? base64(payload, 'payload') : Buffer.from(text(payload, 'payload')),
-    properties: Object.fromEntries(
-      PROPERTIES.filter(([name]) => properties[name] !== undefined).map(([name, property]) => {
-        const content = text(properties[name], name)
-        return [property, property === 'replyTo' && content.startsWith(DIRECT_REPLY_TO) ? DIRECT_REPLY_TO : content]
-      }),
-    ),
+    properties: propertiesOfApi(properties),
     ...splitToken(headers),
   }
+}
+
+/** Names as the API writes them, `content_type`, or as amqplib does, `contentType`. */
+export function propertiesOfApi(properties: Readonly<Record<string, unknown>>): CliMessage['properties'] {
+  const entries = PROPERTIES.flatMap(([name, property]) => {
+    const value = properties[name] ?? properties[property]
+    if (value === undefined) return []
+    const content = text(value, name)
+    return [[property, property === 'replyTo' && content.startsWith(DIRECT_REPLY_TO) ? DIRECT_REPLY_TO : content]]
+  })
+  return Object.fromEntries(entries) as CliMessage['properties']
 }
