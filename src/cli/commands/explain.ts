@@ -58,7 +58,7 @@ function explanation(letter: CliMessage, keySet: KeySet | undefined): Explained 
   const code = again !== undefined && 'code' in again ? again.code : said.reason
   const isGood = again !== undefined && !('code' in again)
   const remedy = isGood
-    ? 'Nothing needs to: send it again as it is.'
+    ? 'Nothing needs to: without its headers queueauth-* it can be sent again, to the address it was sent to.'
     : remedyOf(code, {
         queue: queue ?? '<queue>',
         service: token?.claims.iss,
