@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { toReceived } from '../../../adapters/kafka/message.ts'
 import { fromKcat } from '../../../src/cli/messages/kcat.ts'
 import { fromRabbitmqadmin } from '../../../src/cli/messages/rabbitmqadmin.ts'
 
@@ -20,6 +21,23 @@ describe('a record of kcat -J', () => {
       properties: { key: '', contentType: 'x/y' },
       token: 't',
     })
+  })
+
+  it('says of a record what the adapter says', () => {
+    const [key, payload] = ['7', '1 tea']
+    const pairs = ['tenant', 'eu', 'content-type', 'x/y', 'a', '1', 'a', '2', 'queueauth', 't']
+    const headers = { tenant: 'eu', 'content-type': 'x/y', a: ['1', '2'], queueauth: 't' }
+    const message = { key: Buffer.from(key), value: Buffer.from(payload), offset: '1', timestamp: '5', headers }
+    const received = toReceived('orders.new', 0, message as never, undefined)
+    const read = fromKcat({ ...record, key, payload, headers: pairs })
+    expect({ ...read.headers }).toEqual({ ...received.headers })
+    expect(read.properties).toEqual({ ...received.properties, key })
+    expect([read.queue, [read.destination], read.payload, read.token]).toEqual([
+      received.queue,
+      received.deliveredBy,
+      received.payload,
+      received.token,
+    ])
   })
 
   it('tells no key and no body from empty ones, and one token from two', () => {
