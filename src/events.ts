@@ -44,6 +44,7 @@ export interface NoticeEvent {
     | 'no-dead-letter-loop-policy'
     | 'consumer-paused'
     | 'consumer-resumed'
+    | 'deliveries-exceeded'
   readonly detail: string
 }
 

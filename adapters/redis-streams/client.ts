@@ -59,12 +59,22 @@ export function keyPrefixOf({ options }: RedisClient): string {
   return keyPrefix === undefined || keyPrefix === null ? '' : String(keyPrefix)
 }
 
-/** A connection of our own to the same server, that no wrapper covers and that leaves keys as they are. */
+/** A connection of our own to the same server, that no wrapper covers, that leaves keys as they are and replies plain. */
 export function openConnection(client: RedisClient): RedisClient {
-  const override = { keyPrefix: '', lazyConnect: false, enableOfflineQueue: true, enableAutoPipelining: false }
+  const override = {
+    keyPrefix: '',
+    lazyConnect: false,
+    enableOfflineQueue: true,
+    enableAutoPipelining: false,
+    protocol: 2,
+    replyMapping: 'legacy',
+  }
   const duplicate = client.duplicate as (...args: unknown[]) => RedisClient
-  const connection = client.isCluster ? duplicate.call(client, [], override) : duplicate.call(client, override)
-  return connection
+  if (!client.isCluster) return duplicate.call(client, override)
+  return duplicate.call(client, [], {
+    ...override,
+    redisOptions: { keyPrefix: '', protocol: 2, replyMapping: 'legacy' },
+  })
 }
 
 /** Bytes as the server has them. */

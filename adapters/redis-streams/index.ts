@@ -4,10 +4,12 @@ import type { Verifier } from '../../src/verifier.ts'
 import { wrapOnce } from '../../src/wrapping.ts'
 import type { RedisClient } from './client.ts'
 import { GuardedClient, type RedisStreamsConsumerOptions } from './guarded-client.ts'
+import { checkOptions } from './options.ts'
 import { type ProducerOptions, signCommands } from './producer.ts'
 
 export { isWrapped } from '../../src/wrapping.ts'
 export type { RedisClient } from './client.ts'
+export { type ConsumeStreamOptions, consumeStream, type StreamConsumer, type StreamMessage } from './consume-stream.ts'
 export type { RedisStreamsConsumerOptions } from './guarded-client.ts'
 export type { StreamEntry } from './message.ts'
 export type { ProducerOptions } from './producer.ts'
@@ -69,23 +71,4 @@ function requireIdle(client: RedisClient): void {
   const reading = commandQueue?.toArray().some(({ command }) => /^x(?:readgroup|claim|autoclaim)$/i.test(command.name))
   if (!reading) return
   throw new SetupError('already-consuming', 'the client waits for entries already; call wrapConsumer before it reads')
-}
-
-export function checkOptions({ onRejected, deadLetter, deadLetterName }: RedisStreamsConsumerOptions): void {
-  if (onRejected === 'reject') {
-    throw new SetupError('option-invalid', "onRejected: Redis has no dead letters of its own; write 'dead-letter'")
-  }
-  if (
-    onRejected !== undefined &&
-    typeof onRejected !== 'function' &&
-    !['dead-letter', 'acknowledge'].includes(onRejected)
-  ) {
-    throw new SetupError('option-invalid', "onRejected must be 'dead-letter', 'acknowledge' or a function")
-  }
-  if (deadLetter !== undefined && typeof deadLetter !== 'function') {
-    throw new SetupError('option-invalid', 'deadLetter must be a function that stores the letter and returns a promise')
-  }
-  if (deadLetterName !== undefined && typeof deadLetterName !== 'function') {
-    throw new SetupError('option-invalid', 'deadLetterName must be a function from key to key')
-  }
 }
