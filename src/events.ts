@@ -41,7 +41,6 @@ export interface NoticeEvent {
   readonly notice:
     | 'replay-store-full'
     | 'accept-unsigned-ends'
-    | 'no-dead-letter-loop-policy'
     | 'consumer-paused'
     | 'consumer-resumed'
     | 'deliveries-exceeded'

@@ -34,12 +34,16 @@ export function checkConsumerOptions(options: RabbitmqConsumerOptions): void {
     throw invalid(`onRejected must be 'dead-letter', 'reject', 'acknowledge' or a function`)
   }
   if (noAck !== undefined && noAck !== 'drop') throw invalid(`noAck must be 'drop' or absent`)
-  if (maxHoldSeconds !== undefined && !(maxHoldSeconds > 0 && maxHoldSeconds <= LONGEST_HOLD_SECONDS)) {
+  if (maxHoldSeconds !== undefined && !isDuration(maxHoldSeconds)) {
     throw invalid(`maxHoldSeconds must be a number of seconds above 0 and at most ${LONGEST_HOLD_SECONDS}`)
   }
   for (const [name, option] of Object.entries({ deadLetter, deadLetterName, queueName, onVerdict })) {
     if (option !== undefined && typeof option !== 'function') throw invalid(`${name} must be a function`)
   }
+}
+
+function isDuration(seconds: unknown): boolean {
+  return typeof seconds === 'number' && seconds > 0 && seconds <= LONGEST_HOLD_SECONDS
 }
 
 function invalid(message: string): SetupError {

@@ -1,0 +1,185 @@
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import {
+  type Channel,
+  type ChannelModel,
+  type ConfirmChannel,
+  type ConsumeMessage,
+  connect,
+  type GetMessage,
+} from 'amqplib'
+import { afterAll, beforeAll, expect, vi } from 'vitest'
+import { uniqueName } from '../brokers/index.ts'
+
+/** What a test file needs of a broker beside the clients under test. */
+export interface Bench {
+  /** a plain channel, in confirm mode */
+  readonly raw: ConfirmChannel
+  /** a plain connection, closed after the tests */
+  connection(): Promise<ChannelModel>
+  /** the name of a new durable queue */
+  queue(prefix?: string): Promise<string>
+  /** the dead letters of a queue, taken from there */
+  letters(queue: string, count?: number): Promise<GetMessage[]>
+  /** the next message of a queue, which must be there */
+  take(queue: string): Promise<GetMessage>
+  /** messages that are ready in a queue */
+  ready(queue: string): Promise<number>
+}
+
+export function bench(address: string | undefined | (() => string)): Bench {
+  const open: ChannelModel[] = []
+  let raw: ConfirmChannel
+  const connection = async (): Promise<ChannelModel> => {
+    const made = await connect((typeof address === 'function' ? address() : address) as string)
+    // Without a listener, a connection that breaks ends the process.
+    made.on('error', () => undefined)
+    open.push(made)
+    return made
+  }
+  beforeAll(async () => {
+    raw = await (await connection()).createConfirmChannel()
+  })
+  afterAll(async () => {
+    for (const made of open) await made.close().catch(() => undefined)
+  })
+  return {
+    get raw() {
+      return raw
+    },
+    connection,
+    queue: async (prefix = 'queue') => (await raw.assertQueue(uniqueName(prefix))).queue,
+    letters: async (queue, count = 1) => {
+      const letters: GetMessage[] = []
+      await expect
+        .poll(
+          async () => {
+            const letter = await raw.get(`${queue}.dlq`, { noAck: true })
+            if (letter) letters.push(letter)
+            return letters.length
+          },
+          { timeout: 15_000, interval: 10 },
+        )
+        .toBe(count)
+      return letters
+    },
+    take: async (queue) => {
+      const message = await raw.get(queue, { noAck: true })
+      if (message === false) throw new Error(`nothing is in ${queue}`)
+      return message
+    },
+    ready: async (queue) => (await raw.checkQueue(queue)).messageCount,
+  }
+}
+
+/** Collects what a consumer gets and acknowledges it. */
+export async function inbox(
+  channel: Channel,
+  queue: string,
+  onMessage: (message: ConsumeMessage) => void = (message) => channel.ack(message),
+): Promise<ConsumeMessage[]> {
+  const got: ConsumeMessage[] = []
+  await channel.consume(queue, (message) => {
+    if (message === null) return
+    got.push(message)
+    onMessage(message)
+  })
+  return got
+}
+
+export function bodies(messages: readonly { readonly content: Buffer }[]): string[] {
+  return messages.map(({ content }) => content.toString())
+}
+
+/** Waits until a check passes: for what a broker does in its own time. */
+export async function eventually(check: () => unknown): Promise<void> {
+  await vi.waitFor(check, { timeout: 15_000, interval: 10 })
+}
+
+/** What a closed or closing channel reports, once. */
+export function errorOf(channel: Channel): Promise<Error & { code?: number }> {
+  return new Promise((resolve) => {
+    channel.once('error', resolve)
+  })
+}
+
+export async function messageOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise
+  } catch (error) {
+    return (error as Error).message
+  }
+  return undefined
+}
+
+const require = createRequire(import.meta.url)
+
+/** amqplib before 1.0 has no types of its own; the present ones fit. */
+export const amqplib010 = require('amqplib-0.10') as typeof import('amqplib')
+export const amqplib010Callbacks = require('amqplib-0.10/callback_api') as typeof import('amqplib/callback_api')
+
+interface Internals {
+  encodeMethod(method: number, channel: number, fields: object): Buffer
+  encodeProperties(properties: number, channel: number, size: number, fields: object): Buffer
+}
+
+const { encodeMethod, encodeProperties } = require(
+  join(dirname(require.resolve('amqplib')), 'lib', 'defs.js'),
+) as Internals
+
+const BASIC_PUBLISH = 0x003c0028
+const BASIC_PROPERTIES = 0x3c
+
+/**
+ * Publishes with a header table that amqplib cannot encode: too long, or with names it cannot have.
+ *
+ * @param table the encoded entries, see {@link longString} and {@link nested}
+ */
+export function publishTable(channel: Channel, queue: string, content: Buffer, table: Buffer): void {
+  const { ch, connection } = channel as unknown as { ch: number; connection: { sendBytes(bytes: Buffer): void } }
+  const method = encodeMethod(BASIC_PUBLISH, ch, { exchange: '', routingKey: queue })
+  const empty = encodeProperties(BASIC_PROPERTIES, ch, content.length, { headers: {} })
+  // type, channel, length | class, weight, body size (12), flags (2) | table length, table | end
+  const header = Buffer.concat([empty.subarray(0, empty.length - 5), uint32(table.length), table, Buffer.from([0xce])])
+  header.writeUInt32BE(header.length - 8, 3)
+  const body = Buffer.concat([
+    Buffer.from([3, ch >> 8, ch & 255]),
+    uint32(content.length),
+    content,
+    Buffer.from([0xce]),
+  ])
+  connection.sendBytes(Buffer.concat([method, header, ...(content.length > 0 ? [body] : [])]))
+  // The broker confirms it like any other.
+  ;(channel as unknown as { pushConfirmCallback(callback: unknown): void }).pushConfirmCallback(undefined)
+}
+
+/** An entry of an AMQP table: a string. */
+export function longString(name: string, value: string): Buffer {
+  const bytes = Buffer.from(value)
+  return Buffer.concat([shortString(name), Buffer.from('S'), uint32(bytes.length), bytes])
+}
+
+/** An entry of an AMQP table: a table. */
+export function nested(name: string, table: Buffer): Buffer {
+  return Buffer.concat([shortString(name), Buffer.from('F'), uint32(table.length), table])
+}
+
+/** An entry of an AMQP table: lists in lists. */
+export function deepList(name: string, depth: number): Buffer {
+  const lists = Buffer.alloc(5 * depth)
+  for (let level = 0; level < depth; level++) {
+    lists.write('A', level * 5)
+    lists.writeUInt32BE((depth - level - 1) * 5, level * 5 + 1)
+  }
+  return Buffer.concat([shortString(name), lists])
+}
+
+function shortString(text: string): Buffer {
+  return Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)])
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}

@@ -1,0 +1,98 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { receivedTable, sentTable } from '../../../adapters/rabbitmq/headers.ts'
+import { amqpRoundTrip } from './codec.ts'
+
+describe('headers on their way out', () => {
+  it.each([
+    ['a timestamp', { '!': 'timestamp', value: 1_700_000_000 }],
+    ['a timestamp as bigint', { '!': 'timestamp', value: 1_700_000_000n }],
+    ['a decimal', { '!': 'decimal', value: { places: 2, digits: 314 } }],
+    ['a float', { '!': 'float', value: 0.1 }],
+    ['a double', { '!': 'double', value: 0.1 }],
+    ['a 64-bit integer', { '!': 'int64', value: 2 ** 40 }],
+    ['a 64-bit integer as bigint', { '!': 'long', value: 2n ** 40n }],
+    ['a 64-bit integer as text', { '!': 'int64', value: '7' }],
+    ['an unsigned byte', { '!': 'unsignedbyte', value: 200 }],
+    ['an unsigned integer', { '!': 'uint32', value: 4_000_000_000 }],
+    ['a typed boolean', { '!': 'boolean', value: 1 }],
+    ['a typed string', { '!': 'string', value: 'x' }],
+    ['a typed table', { '!': 'object', value: { a: 1 } }],
+    ['a table in lists in a table', { a: [[{ b: { '!': 'float', value: 0.1 } }], null, 'x'] }],
+    ['bytes', Buffer.from([0, 255])],
+    ['bytes that are no Buffer', new Uint8Array([1, 2])],
+    ['an absent entry', { a: undefined, b: 1 }],
+    ['a fraction', 0.1],
+    ['minus zero', -0],
+  ])('%s looks as it does after the trip', (_what, value) => {
+    const sent = sentTable({ value })
+    const received = receivedTable(amqpRoundTrip({ value }))
+    expect(withoutAbsent(sent)).toEqual(withoutAbsent(received))
+  })
+
+  it('anything amqplib can encode looks as it does after the trip', () => {
+    const leaf = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc.boolean(),
+      fc.integer(),
+      fc.constant(null),
+      fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }),
+    )
+    const { table } = fc.letrec<{ value: unknown; table: object }>((tie) => ({
+      value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value'), { maxLength: 3 }), tie('table')),
+      table: fc.dictionary(
+        fc.string({ minLength: 1, maxLength: 20 }).filter((name) => name !== '__proto__' && name !== '!'),
+        tie('value'),
+        { maxKeys: 4 },
+      ),
+    }))
+    fc.assert(
+      fc.property(table, (headers) => {
+        expect(sentTable(headers)).toEqual(receivedTable(amqpRoundTrip(headers)))
+      }),
+    )
+  })
+
+  it('inherited names count, as they do in amqplib', () => {
+    const headers = Object.assign(Object.create({ inherited: 1 }) as object, { own: 2 })
+    expect({ ...sentTable(headers) }).toEqual({ own: 2, inherited: 1 })
+    expect(amqpRoundTrip(headers)).toEqual({ own: 2, inherited: 1 })
+  })
+
+  it('a table that contains itself ends', () => {
+    const loop: Record<string, unknown> = {}
+    loop.self = loop
+    expect(Object.keys(sentTable(loop))).toEqual(['self'])
+  })
+})
+
+describe('headers on their way in', () => {
+  it('a table called __proto__ is an entry like any other, at the top and inside', () => {
+    // What amqplib's decoder makes of such a table: `fields[key] = val`.
+    const hostile = Object.setPrototypeOf(
+      { a: Object.setPrototypeOf({ c: 1 }, { polluted: true }) },
+      { queueauth: 'x' },
+    ) as object
+    const table = receivedTable(hostile)
+    expect(Object.getPrototypeOf(table)).toBeNull()
+    expect(Object.keys(table)).toEqual(['a', '__proto__'])
+    expect(table.queueauth).toBeUndefined()
+    const inner = table.a as Record<string, unknown>
+    expect(inner.polluted).toBeUndefined()
+    expect(Object.getPrototypeOf(inner)).toBe(Object.prototype)
+    expect(Object.entries(inner)).toEqual([
+      ['c', 1],
+      ['__proto__', { polluted: true }],
+    ])
+  })
+
+  it('what nests too deeply for a stack is cut', () => {
+    let list: unknown[] = []
+    for (let level = 0; level < 3_000; level++) list = [list]
+    expect(JSON.stringify(receivedTable({ list })).length).toBeLessThan(200)
+  })
+})
+
+function withoutAbsent(table: object): unknown {
+  return JSON.parse(JSON.stringify(table, (_name, value: unknown) => (value === undefined ? undefined : value)))
+}
