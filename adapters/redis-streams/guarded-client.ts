@@ -53,7 +53,7 @@ export class GuardedClient {
     const { signal } = this.#ending
     setMaxListeners(0, signal)
     const guard = new Guard<StreamEntry>(verifier, { ...options, signal })
-    this.#reader = new GroupReader(guard, this.#admissions, this.#sink)
+    this.#reader = new GroupReader(guard, this.#admissions, this.#sink, signal)
     signal.addEventListener('abort', () => guard.close(), { once: true })
   }
 

@@ -17,10 +17,12 @@ export class GroupReader {
   readonly #guard: Guard<StreamEntry>
   readonly #admissions: Admissions
   readonly #sink: DeadLetterSink
+  readonly #ending: AbortSignal
   readonly #late = new Map<string, unknown[]>()
   readonly #underway = new Set<Promise<unknown>>()
 
-  constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink) {
+  constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
+    this.#ending = ending
     this.#guard = guard
     this.#admissions = admissions
     this.#sink = sink
@@ -81,6 +83,8 @@ export class GroupReader {
     const letGo = withhold(this.#admissions, entry)
     const delivery = deliveryOf(entry, entry, this.#sink, (admission) => {
       letGo()
+      // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
+      if (this.#ending.aborted) return admission.release()
       handOver(admission)
     })
     const outcome = this.#guard.receive(delivery)

@@ -4,19 +4,19 @@ import { type DeadLetter, originalHeaderName } from '../../src/dead-letter.ts'
 import { isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import { REJECT_CODES } from '../../src/reasons.ts'
 import { senderOf, verdictOf } from '../../src/verdict.ts'
-import { FORGERIES, type Forgery } from './forgeries.ts'
+import { type Forgery, forgeries } from './forgeries.ts'
 import type { Features, Harness, TestMessage } from './harness.ts'
 import { shop, stranger } from './keys.ts'
 import { bytesOf, eventually, openScene, settlements, text } from './scene.ts'
 
 export function refusalTests(harness: Harness, features: Features): void {
+  const all = forgeries(features, harness.signedForm ?? ((message) => message))
+
   it('are tried for every reason that one token can have', () => {
-    expect(FORGERIES.map(({ code }) => code).sort()).toEqual(
-      REJECT_CODES.filter((code) => code !== 'proof-invalid').sort(),
-    )
+    expect(all.map(({ code }) => code).sort()).toEqual(REJECT_CODES.filter((code) => code !== 'proof-invalid').sort())
   })
 
-  describe.each(FORGERIES.map((forgery) => [forgery.code, forgery] as const))('%s', (code, forgery) => {
+  describe.each(all.map((forgery) => [forgery.code, forgery] as const))('%s', (code, forgery) => {
     it.for(['dead-letter', 'reject', 'acknowledge'] as const)('%s', async (onRejected, { skip }) => {
       skip(forgery.needs !== undefined && !features[forgery.needs], `the transport has no ${forgery.needs}`)
       skip(onRejected === 'reject' && !features.brokerDeadLetters, 'the transport has no brokerDeadLetters')
@@ -29,17 +29,18 @@ export function refusalTests(harness: Harness, features: Features): void {
       await scene.attack(...messages)
       await scene.settled()
       const how = onRejected === 'reject' ? 'reject' : 'ack'
-      const expected = [...goods.map((good) => `ack ${good}`), `${how} ${text(bad.payload)}`]
-      await eventually(() => expect(settlements(consumer)).toEqual(expected))
+      // A rejected one may be settled before good ones that came earlier.
+      const expected = [...goods.map((good) => `ack ${good}`), `${how} ${text(bad.payload)}`].sort()
+      await eventually(() => expect(settlements(consumer).sort()).toEqual(expected))
       // One more message on the same client: nothing was settled twice, and the client lives.
       await scene.settled()
-      expect(settlements(consumer)).toEqual(expected)
+      expect(settlements(consumer).sort()).toEqual(expected)
       expect(scene.handled).toEqual(goods)
       expect(scene.refusals).toEqual([code])
       if (onRejected === 'dead-letter') {
         const [letter] = (await scene.deadLetters(1)) as [TestMessage]
         expectComplete(letter, bad)
-        expectExplained(letter, forgery, scene.queue, before)
+        expectExplained(letter, forgery, harness.policyName?.(scene.queue) ?? scene.queue, before)
         return
       }
       expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
@@ -120,14 +121,16 @@ export function refusalTests(harness: Harness, features: Features): void {
     const consumer = await scene.consume({ options: { deadLetter } })
     await scene.attack(forged('forged'))
     await eventually(() => expect(settlements(consumer)).toEqual(['ack forged']))
+    const queue = harness.policyName?.(scene.queue) ?? scene.queue
     expect(letters).toMatchObject([
-      { reason: 'token-malformed', queue: scene.queue },
-      { reason: 'token-malformed', queue: scene.queue },
+      { reason: 'token-malformed', queue },
+      { reason: 'token-malformed', queue },
     ])
     expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
   })
 
-  it('that cannot be dead-lettered stop nobody else, and stay unsettled until they can be', async () => {
+  it('that cannot be dead-lettered stop nobody else, and stay unsettled until they can be', async ({ skip }) => {
+    skip(features.ordered === true, 'the transport settles in order')
     const scene = await openScene(harness)
     await harness.breakDeadLetters(scene.queue)
     const consumer = await scene.consume()
@@ -136,7 +139,7 @@ export function refusalTests(harness: Harness, features: Features): void {
     await scene.attack(forged('forged 2'))
     await scene.settled()
     expect(scene.handled).toEqual(['good'])
-    expect(settlements(consumer)).toEqual(['ack good'])
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack good']))
     await harness.repairDeadLetters(scene.queue)
     const letters = await scene.deadLetters(2)
     expect(letters.map(({ payload }) => text(payload)).sort()).toEqual(['forged 1', 'forged 2'])
@@ -149,7 +152,7 @@ export function refusalTests(harness: Harness, features: Features): void {
     await scene.attack(forged('forged'), scene.sign('signed'))
     await scene.settled()
     expect(scene.handled).toEqual(['forged', 'signed'])
-    expect(settlements(consumer)).toEqual(['ack forged', 'ack signed'])
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack forged', 'ack signed']))
     expect(scene.refusals).toEqual(['token-malformed'])
     const [bad, good] = scene.deliveries.map(({ message }) => message) as [object, object]
     expect([verdictOf(bad), senderOf(bad)]).toMatchObject([{ code: 'token-malformed' }, undefined])
@@ -183,7 +186,8 @@ function expectComplete(letter: TestMessage, sent: TestMessage): void {
   const foreign = Object.entries(headers).filter(([name]) => name === TOKEN_HEADER || !isReservedHeader(name))
   // What a broker writes itself when it dead-letters.
   const kept = foreign.filter(([name]) => !/^x-(?:first-|last-)?death/.test(name))
-  expect(bytesOf(Object.fromEntries(kept))).toEqual(bytesOf({ ...sent.headers }))
+  const own = Object.entries(sent.headers ?? {}).filter(([name]) => name === TOKEN_HEADER || !isReservedHeader(name))
+  expect(bytesOf(Object.fromEntries(kept))).toEqual(bytesOf(Object.fromEntries(own)))
   expect(bytesOf({ ...letter.properties })).toEqual(bytesOf({ ...sent.properties }))
 }
 
