@@ -110,7 +110,8 @@ export function deferralTests(harness: Harness, features: Features): void {
     const scene = await openScene(harness, { replay })
     const consumer = await scene.consume({
       handler: (delivered) => {
-        replay.up = false
+        // Once: the message behind it may be handled before the commit is tried again.
+        if (scene.handled.length === 1) replay.up = false
         delivered.ack()
       },
     })
