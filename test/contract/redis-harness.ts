@@ -162,6 +162,7 @@ interface Watched {
 function watch(client: Redis6, shared: Redis6): Watched {
   const settlements: string[] = []
   const clients = [client]
+  const seen = new WeakSet<object>()
   let dying = false
   let end: (error: unknown) => void = () => undefined
   const ended = new Promise<unknown>((resolve) => {
@@ -183,9 +184,12 @@ function watch(client: Redis6, shared: Redis6): Watched {
     const { sendCommand, duplicate } = one
     one.on('error', () => undefined)
     one.sendCommand = (command, stream) => {
+      // A Cluster that does not know its nodes yet sends a command again.
+      const known = seen.has(command)
+      seen.add(command)
       const args = command.args.map(String)
       const isScript = command.name.toLowerCase() === 'eval' && args[0]?.includes("'XACK'")
-      if (isScript || command.name.toLowerCase() === 'xack') {
+      if (!known && (isScript || command.name.toLowerCase() === 'xack')) {
         const [key, ids] = isScript ? [args[2], args.slice(5, 6)] : [args[0], args.slice(2)]
         if (dying) kill()
         // What fails settles nothing.
