@@ -6,13 +6,13 @@ import {
   connect,
   type Options,
 } from 'amqplib'
-import { describe, inject } from 'vitest'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import type { CoveredProperties, Headers } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { adapterContract } from './adapter-contract.ts'
 import type { ConsumerSetup, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
-import { text } from './scene.ts'
+import { eventually, openScene, settlements, text } from './scene.ts'
 
 const url = inject('amqpUrl')
 const PROPERTIES = ['type', 'contentType', 'contentEncoding', 'replyTo', 'correlationId', 'messageId', 'appId'] as const
@@ -59,6 +59,21 @@ describe.skipIf(url === undefined)('on a real broker', () => {
     brokerDeadLetters: true,
     requeue: true,
     properties: PROPERTIES,
+  })
+
+  it('CC in a rejected message does not route its dead letter', async () => {
+    await harness.start()
+    onTestFinished(() => harness.stop())
+    const scene = await openScene(harness)
+    const other = `${scene.queue}.other`
+    await harness.createQueue(other)
+    const consumer = await scene.consume()
+    await scene.attack({ payload: Buffer.from('forged'), headers: { CC: [other] } })
+    const [letter] = await scene.deadLetters(1)
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack forged']))
+    expect(letter?.headers).toMatchObject({ 'queueauth-original-CC': [other] })
+    // The attacker's own copy, and no other.
+    expect(await take(other)).toHaveLength(1)
   })
 })
 

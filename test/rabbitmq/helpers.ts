@@ -41,7 +41,7 @@ export function bench(address: string | undefined | (() => string)): Bench {
     raw = await (await connection()).createConfirmChannel()
   })
   afterAll(async () => {
-    for (const made of open) await made.close().catch(() => undefined)
+    await Promise.allSettled(open.map((made) => made.close()))
   })
   return {
     get raw() {
