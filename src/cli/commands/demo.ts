@@ -8,6 +8,7 @@ import { CommandError, NAME, print, printJson } from '../output.ts'
 const TRANSPORTS: ReadonlyMap<string, () => Promise<DemoTransport>> = new Map([
   ['memory', async () => (await import('../demo/memory.ts')).openMemory()],
   ['rabbitmq', async () => (await import('../demo/rabbitmq.ts')).openRabbitmq()],
+  ['redis', async () => (await import('../demo/redis.ts')).openRedis()],
 ])
 const NAMES = [...TRANSPORTS.keys()]
 
@@ -22,6 +23,8 @@ export function demoCommand(): Command {
       `
 On a real RabbitMQ, with amqplib installed in this folder:
   AMQP_URL=amqp://localhost queue-key-auth demo rabbitmq
+On a real Redis, with ioredis installed in this folder:
+  REDIS_URL=redis://localhost queue-key-auth demo redis
 It makes queues of its own and deletes them afterwards.
 
 Exits with 1 when a message does not end as it should.`,
