@@ -257,7 +257,8 @@ export class Guard<Native = unknown> {
     how: 'dead-lettered' | 'rejected' | 'acknowledged',
   ): Outcome | Promise<Outcome> {
     const settled = (): Outcome => {
-      publish('queue-key-auth:settled', () => ({ queue: delivery.received.queue, code: refused.code, how }))
+      const { queue, position } = delivery.received
+      publish('queue-key-auth:settled', () => ({ queue, code: refused.code, how, ...(position && { position }) }))
       return 'settled'
     }
     try {

@@ -120,8 +120,8 @@ function parseText(text: string): Token | TokenFault {
   const claimsFault = checkClaims(claims)
   if (claimsFault !== undefined) return malformed(claimsFault)
   return {
-    alg: header['alg'] as string,
-    kid: header['kid'] as string,
+    alg: header.alg as string,
+    kid: header.kid as string,
     claims: claims as unknown as Claims,
     signingInput: parts.signingInput,
     signature: parts.signature,

@@ -16,9 +16,11 @@ import {
 } from './client.ts'
 import { DeadLetterSink } from './dead-letters.ts'
 import { type StreamEntry, textOf } from './message.ts'
+import { inTransaction, lateInTransaction, noAckRefused, unguarded, unknownOption } from './read-errors.ts'
 import { converted, GroupReader, type Judged } from './reader.ts'
 import { type GroupRead, type Page, pagesOf, parseClaim, parseReadGroup, replyOf, replyShapeOf } from './reads.ts'
 import { isRefused, mapRefusal, refuse } from './refuse.ts'
+import { listen, takeEncoding } from './replies.ts'
 
 export interface RedisStreamsConsumerOptions extends ConsumerOptions<StreamEntry> {
   /** the stream for rejected entries, by the physical key of the one they came from; default `{<key>}:dlq`, or `<key>:dlq` where the key has a hash tag */
@@ -285,30 +287,6 @@ export class GuardedClient {
   }
 }
 
-/** Bytes until the checks are through; what the caller wanted is made of what is left. */
-function takeEncoding(command: CommandLike): unknown {
-  const memory = command as { [ENCODING]?: unknown }
-  if (!(ENCODING in memory)) memory[ENCODING] = command.replyEncoding
-  command.replyEncoding = null
-  return memory[ENCODING]
-}
-
-const ENCODING: unique symbol = Symbol.for('queue-key-auth.reply-encoding') as never
-const LISTENER: unique symbol = Symbol.for('queue-key-auth.listener') as never
-
-/** Puts a function between the reply and the promise; once, however often the command is sent. */
-function listen(command: CommandLike, answer: (reply: unknown, resolve: (reply: unknown) => void) => void): void {
-  const memory = command as { [LISTENER]?: unknown }
-  if (memory[LISTENER] === command.resolve) return
-  const { resolve } = command
-  command.resolve = (reply) => {
-    ;(command as { _clearTimers?: () => void })._clearTimers?.()
-    answer(reply, (judged) => resolve.call(command, judged))
-    return command.promise
-  }
-  memory[LISTENER] = command.resolve
-}
-
 function all(judged: readonly (Judged | Promise<Judged>)[]): Judged[] | Promise<Judged[]> {
   return judged.some((one) => one instanceof Promise) ? Promise.all(judged) : (judged as Judged[])
 }
@@ -320,36 +298,4 @@ function after<T>(value: T | Promise<T>, use: (value: T) => void): void {
 
 function isPipeline(value: unknown): value is PipelineLike {
   return typeof value === 'object' && value !== null && 'exec' in value && '_queue' in value
-}
-
-function noAckRefused(): SetupError {
-  return new SetupError(
-    'no-ack-refused',
-    'XREADGROUP with NOACK leaves nothing to dead-letter: a rejected entry would be lost; leave NOACK out and acknowledge',
-  )
-}
-
-function unknownOption(): SetupError {
-  return new SetupError('option-invalid', 'XREADGROUP has an option that this version does not know; leave it out')
-}
-
-function inTransaction(name: string): SetupError {
-  return new SetupError(
-    'option-invalid',
-    `${name} in a MULTI shows entries before they can be checked, or its key is no text; read outside of it`,
-  )
-}
-
-function unguarded(name: string): SetupError {
-  return new SetupError(
-    'option-invalid',
-    `${name.toUpperCase()} shows entries unchecked; read with a group, or with a client that is not wrapped`,
-  )
-}
-
-function lateInTransaction(): SetupError {
-  return new SetupError(
-    'option-invalid',
-    'an entry cannot be acknowledged in multi({ pipeline: false }) while the replay store is remote; write multi() and exec()',
-  )
 }

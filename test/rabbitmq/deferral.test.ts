@@ -10,6 +10,8 @@ import { RemoteStore } from './remote-store.ts'
 const url = inject('amqpUrl') as string
 const { signer, keys } = testKeys('checkout')
 
+const LETTERS = [...'abcdefghij']
+
 /** Keys that cannot be read for a while. */
 class FailingKeys implements KeySource {
   reachable = true
@@ -111,16 +113,16 @@ describe.skipIf(url === undefined)('messages that cannot be judged now', () => {
         },
         { consumerTag: 'mine' },
       )
-      await send(queue, 'a', 'b', 'c')
-      await eventually(async () => expect(await at.ready(queue)).toBe(3))
+      await send(queue, ...LETTERS)
+      await eventually(async () => expect(await at.ready(queue)).toBe(10))
       expect(heard).toEqual(['consumer-paused'])
       // Not one delivery for each time the keys were asked for.
       await new Promise((resolve) => {
         setTimeout(resolve, 1_000)
       })
-      expect(await at.ready(queue)).toBe(3)
+      expect(await at.ready(queue)).toBe(10)
       source.reachable = true
-      await eventually(() => expect(bodies(got)).toEqual(['a', 'b', 'c']))
+      await eventually(() => expect(bodies(got)).toEqual(LETTERS))
       for (const { fields, properties } of got) {
         expect(fields.consumerTag).toBe('mine')
         expect(properties.headers?.['x-delivery-count']).toBe(1)
