@@ -153,6 +153,8 @@ function producer(client: Redis6, signer: Signer | undefined): TestProducer {
 interface Watched {
   readonly settlements: string[]
   readonly ended: Promise<unknown>
+  /** resolves when what was settled so far is among the settlements */
+  recorded(): Promise<unknown>
   dieAtNext(): void
   kill(): void
   end(error: unknown): void
@@ -208,6 +210,7 @@ function watch(client: Redis6, shared: Redis6): Watched {
   return {
     settlements,
     ended,
+    recorded: async () => looking,
     dieAtNext: () => {
       dying = true
     },
@@ -221,7 +224,7 @@ function watch(client: Redis6, shared: Redis6): Watched {
 
 /** The loop that users write: what others let lie first, then what is new. */
 function clientConsumer(client: Redis6, shared: Redis6, { verifier, signer, options }: ConsumerSetup): TestConsumer {
-  const { settlements, ended, dieAtNext, kill, end } = watch(client, shared)
+  const { settlements, ended, recorded, dieAtNext, kill, end } = watch(client, shared)
   if (signer !== undefined) wrapProducer(client, signer)
   if (verifier !== undefined) wrapConsumer(client, verifier, options as never)
   const name = uniqueName('consumer')
@@ -262,12 +265,13 @@ function clientConsumer(client: Redis6, shared: Redis6, { verifier, signer, opti
       closing = true
       await loop
       if (client.status !== 'end') await client.quit()
+      await recorded()
     },
   }
 }
 
 function loopConsumer(client: Redis6, shared: Redis6, { verifier, signer, options }: ConsumerSetup): TestConsumer {
-  const { settlements, ended, dieAtNext, kill } = watch(client, shared)
+  const { settlements, ended, recorded, dieAtNext, kill } = watch(client, shared)
   if (signer !== undefined) wrapProducer(client, signer)
   let stop = async (): Promise<void> => undefined
   return {
@@ -297,6 +301,7 @@ function loopConsumer(client: Redis6, shared: Redis6, { verifier, signer, option
     async close() {
       await stop()
       client.disconnect()
+      await recorded()
     },
   }
 }
