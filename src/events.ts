@@ -42,7 +42,12 @@ export interface DeadLetterFailedEvent {
 /** Something of note that is no message: a full replay store, an `acceptUnsignedUntil` that is about to end. */
 export interface NoticeEvent {
   readonly queue?: string
-  readonly notice: 'replay-store-full' | 'accept-unsigned-ends' | 'consumer-paused' | 'consumer-resumed'
+  readonly notice:
+    | 'replay-store-full'
+    | 'accept-unsigned-ends'
+    | 'consumer-paused'
+    | 'consumer-resumed'
+    | 'deliveries-exceeded'
   readonly detail: string
 }
 

@@ -21,12 +21,12 @@ const twice = Buffer.from('a'.repeat(16)).toString('base64url')
 const now = (): number => Math.floor(Date.now() / 1000)
 
 /** One for every code. */
-export function forgeries(features: Features): Forgery[] {
+export function forgeries(features: Features, signedForm: (message: TestMessage) => TestMessage): Forgery[] {
   const properties = Object.fromEntries(features.properties.slice(0, 1).map((name) => [name, 'order']))
   const content: TestMessage = { payload, headers: { 'x-foreign': 'kept' }, properties }
 
   function signed(destination: string, signer: Signer = shop.signer): TestMessage {
-    return withToken(signer.sign({ destination, ...content }))
+    return withToken(signer.sign({ destination, ...signedForm(content) }))
   }
 
   function withToken(token: TestMessage['headers'] | unknown): TestMessage {
@@ -35,7 +35,7 @@ export function forgeries(features: Features): Forgery[] {
 
   /** Signed by the shop, with another header or other claims. */
   function altered(destination: string, changes: Changes): TestMessage {
-    return withToken(resign(shop.signer.sign({ destination, ...content }), shop.key, changes))
+    return withToken(resign(shop.signer.sign({ destination, ...signedForm(content) }), shop.key, changes))
   }
 
   function forgery(
@@ -59,9 +59,14 @@ export function forgeries(features: Features): Forgery[] {
 
   return [
     forgery('token-missing', 'nobody', () => content),
-    forgery('token-duplicated', 'nobody', (to) => withToken([shop.signer.sign({ destination: to, ...content }), 'x']), {
-      needs: 'repeatedHeaders',
-    }),
+    forgery(
+      'token-duplicated',
+      'nobody',
+      (to) => withToken([shop.signer.sign({ destination: to, ...signedForm(content) }), 'x']),
+      {
+        needs: 'repeatedHeaders',
+      },
+    ),
     forgery('token-oversize', 'nobody', () => withToken('a'.repeat(8193))),
     forgery('token-malformed', 'nobody', () => withToken('not a token')),
     forgery('version-unsupported', 'nobody', (to) => altered(to, { header: { typ: 'queueauth-v2+jwt' } })),
@@ -69,7 +74,7 @@ export function forgeries(features: Features): Forgery[] {
     byService('key-revoked', revoked.signer, 'nobody'),
     forgery('alg-not-allowed', 'nobody', (to) => altered(to, { header: { alg: 'HS256' } })),
     forgery('signature-invalid', 'nobody', (to) => {
-      const [header, claims] = shop.signer.sign({ destination: to, ...content }).split('.')
+      const [header, claims] = shop.signer.sign({ destination: to, ...signedForm(content) }).split('.')
       return withToken(`${header}.${claims}.${Buffer.alloc(64, 1).toString('base64url')}`)
     }),
     byService('service-mismatch', impostor, 'the key'),
@@ -83,11 +88,14 @@ export function forgeries(features: Features): Forgery[] {
     forgery('body-mismatch', 'the service', (to) => ({ ...signed(to), payload: Buffer.from('forged: another body') })),
     forgery('headers-mismatch', 'the service', (to) => {
       const message = signed(to)
-      return { ...message, headers: { ...message.headers, 'x-foreign': 'changed' } }
+      const planted = features.headersInBody ? { 'queueauth-reason': 'planted' } : { 'x-foreign': 'changed' }
+      return { ...message, headers: { ...message.headers, ...planted } }
     }),
     forgery('token-id-reused', 'the service', (to) => {
       const good = { payload: Buffer.from('good'), headers: {} }
-      const token = resign(shop.signer.sign({ destination: to, ...good }), shop.key, { claims: { jti: twice } })
+      const token = resign(shop.signer.sign({ destination: to, ...signedForm(good) }), shop.key, {
+        claims: { jti: twice },
+      })
       return [{ ...good, headers: { queueauth: token } }, altered(to, { claims: { jti: twice } })]
     }),
   ]

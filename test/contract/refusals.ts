@@ -10,7 +10,7 @@ import { shop, stranger } from './keys.ts'
 import { bytesOf, eventually, openScene, settlements, text } from './scene.ts'
 
 export function refusalTests(harness: Harness, features: Features): void {
-  const all = forgeries(features)
+  const all = forgeries(features, harness.signedForm ?? ((message) => message))
 
   it('are tried for every reason that one token can have', () => {
     expect(all.map(({ code }) => code).sort()).toEqual(REJECT_CODES.filter((code) => code !== 'proof-invalid').sort())
@@ -29,17 +29,18 @@ export function refusalTests(harness: Harness, features: Features): void {
       await scene.attack(...messages)
       await scene.settled()
       const how = onRejected === 'reject' ? 'reject' : 'ack'
-      const expected = [...goods.map((good) => `ack ${good}`), `${how} ${text(bad.payload)}`]
-      await eventually(() => expect(settlements(consumer)).toEqual(expected))
+      // A rejected one may be settled before good ones that came earlier.
+      const expected = [...goods.map((good) => `ack ${good}`), `${how} ${text(bad.payload)}`].sort()
+      await eventually(() => expect(settlements(consumer).sort()).toEqual(expected))
       // One more message on the same client: nothing was settled twice, and the client lives.
       await scene.settled()
-      expect(settlements(consumer)).toEqual(expected)
+      expect(settlements(consumer).sort()).toEqual(expected)
       expect(scene.handled).toEqual(goods)
       expect(scene.refusals).toEqual([code])
       if (onRejected === 'dead-letter') {
         const [letter] = (await scene.deadLetters(1)) as [TestMessage]
         expectComplete(letter, bad)
-        expectExplained(letter, forgery, scene.queue, before)
+        expectExplained(letter, forgery, harness.policyName?.(scene.queue) ?? scene.queue, before)
         return
       }
       expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
@@ -120,9 +121,10 @@ export function refusalTests(harness: Harness, features: Features): void {
     const consumer = await scene.consume({ options: { deadLetter } })
     await scene.attack(forged('forged'))
     await eventually(() => expect(settlements(consumer)).toEqual(['ack forged']))
+    const queue = harness.policyName?.(scene.queue) ?? scene.queue
     expect(letters).toMatchObject([
-      { reason: 'token-malformed', queue: scene.queue },
-      { reason: 'token-malformed', queue: scene.queue },
+      { reason: 'token-malformed', queue },
+      { reason: 'token-malformed', queue },
     ])
     expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
   })
@@ -137,7 +139,7 @@ export function refusalTests(harness: Harness, features: Features): void {
     await scene.attack(forged('forged 2'))
     await scene.settled()
     expect(scene.handled).toEqual(['good'])
-    expect(settlements(consumer)).toEqual(['ack good'])
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack good']))
     await harness.repairDeadLetters(scene.queue)
     const letters = await scene.deadLetters(2)
     expect(letters.map(({ payload }) => text(payload)).sort()).toEqual(['forged 1', 'forged 2'])
@@ -150,7 +152,7 @@ export function refusalTests(harness: Harness, features: Features): void {
     await scene.attack(forged('forged'), scene.sign('signed'))
     await scene.settled()
     expect(scene.handled).toEqual(['forged', 'signed'])
-    expect(settlements(consumer)).toEqual(['ack forged', 'ack signed'])
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack forged', 'ack signed']))
     expect(scene.refusals).toEqual(['token-malformed'])
     const [bad, good] = scene.deliveries.map(({ message }) => message) as [object, object]
     expect([verdictOf(bad), senderOf(bad)]).toMatchObject([{ code: 'token-malformed' }, undefined])
@@ -184,7 +186,8 @@ function expectComplete(letter: TestMessage, sent: TestMessage): void {
   const foreign = Object.entries(headers).filter(([name]) => name === TOKEN_HEADER || !isReservedHeader(name))
   // What a broker writes itself when it dead-letters.
   const kept = foreign.filter(([name]) => !/^x-(?:first-|last-)?death/.test(name))
-  expect(bytesOf(Object.fromEntries(kept))).toEqual(bytesOf({ ...sent.headers }))
+  const own = Object.entries(sent.headers ?? {}).filter(([name]) => name === TOKEN_HEADER || !isReservedHeader(name))
+  expect(bytesOf(Object.fromEntries(kept))).toEqual(bytesOf(Object.fromEntries(own)))
   expect(bytesOf({ ...letter.properties })).toEqual(bytesOf({ ...sent.properties }))
 }
 

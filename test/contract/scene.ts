@@ -108,7 +108,8 @@ export async function openScene(harness: Harness, options: Partial<VerifierOptio
     },
     sign(message) {
       const content: TestMessage = typeof message === 'string' ? { payload: Buffer.from(message) } : message
-      return { ...content, headers: { ...content.headers, queueauth: shop.signer.sign({ destination, ...content }) } }
+      const signed = { destination, ...(harness.signedForm?.(content) ?? content) }
+      return { ...content, headers: { ...content.headers, queueauth: shop.signer.sign(signed) } }
     },
     async settled() {
       const body = `sentinel ${++sentinels}`
