@@ -5,9 +5,14 @@ import { fromKcat } from './kcat.ts'
 import { type CliMessage, fromMessageJson, wrong } from './message-json.ts'
 import { fromRabbitmqadmin } from './rabbitmqadmin.ts'
 
-const READERS = { json: fromMessageJson, kcat: fromKcat, rabbitmqadmin: fromRabbitmqadmin }
+/** What stdin can hold: a message as in docs/cli.md, or what that tool prints. */
+export type MessageForm = 'json' | 'kcat' | 'rabbitmqadmin'
 
-export type MessageForm = keyof typeof READERS
+const READERS: Readonly<Record<MessageForm, (value: unknown) => CliMessage>> = {
+  json: fromMessageJson,
+  kcat: fromKcat,
+  rabbitmqadmin: fromRabbitmqadmin,
+}
 
 export function fromOption(): Option {
   return new Option('--from <form>', 'what stdin holds: a message as in docs/cli.md, or what that tool prints')
