@@ -1,10 +1,10 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, type ED25519KeyPairOptions, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { Algorithm } from './algorithms.ts'
 
-const ENCODED = {
+const ENCODED: ED25519KeyPairOptions<'der', 'der'> = {
   publicKeyEncoding: { type: 'spki', format: 'der' },
   privateKeyEncoding: { type: 'pkcs8', format: 'der' },
-} as const
+}
 
 /**
  * A new private key for the algorithm; RSA keys have 3072 bits.
