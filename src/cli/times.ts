@@ -15,7 +15,7 @@ export function formatTime(seconds: number): string {
 /** `2026-12-01T00:00Z (in 8 days)`. */
 export function formatTimeFrom(seconds: number, now: number): string {
   const away = seconds - now
-  return `${formatTime(seconds)} (${away >= 0 ? `in ${formatDuration(away)}` : `${formatDuration(-away)} ago`})`
+  return `${formatTime(seconds)} (${away > 0 ? `in ${formatDuration(away)}` : `${formatDuration(-away)} ago`})`
 }
 
 /** The largest unit that fits, rounded down: `8 days`. */

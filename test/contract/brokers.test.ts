@@ -39,6 +39,8 @@ describe('a broker of a test’s own', { timeout: 120_000 }, () => {
     await channel.assertQueue(queue, { durable: true })
     channel.sendToQueue(queue, Buffer.from('still here'), { persistent: true })
     await channel.waitForConfirms()
+    // The message is on disk by now; what is known of the queue itself is written a little later.
+    await server.rabbitmqctl(['eval', 'mnesia:sync_log().'])
 
     await server.kill()
     await before.closed

@@ -36,7 +36,8 @@ describe('headers on their way out', () => {
       fc.boolean(),
       fc.integer(),
       fc.constant(null),
-      fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }),
+      // A minus before zero is lost on the way, and JSON does not write it either.
+      fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e9, max: 1e9 }).map((value) => value + 0),
     )
     const { table } = fc.letrec<{ value: unknown; table: object }>((tie) => ({
       value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value'), { maxLength: 3 }), tie('table')),
