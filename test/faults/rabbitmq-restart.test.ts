@@ -28,8 +28,14 @@ describe.skipIf(!inject('startableBrokers').includes('rabbitmq'))('RabbitMQ: kil
     }))
     const setUp = await connect(server.url)
     const declaring = await setUp.createChannel()
-    for (const { queue } of clients) await declaring.assertQueue(queue, { durable: true })
+    for (const { queue } of clients) {
+      await declaring.assertQueue(queue, { durable: true })
+      await declaring.assertQueue(`${queue}.dlq`, { durable: true })
+    }
     await setUp.close()
+    // RabbitMQ 3.10 can forget a durable queue that was declared within a second of the kill, with all it had confirmed.
+    // An orderly restart writes them down.
+    await server.restart()
 
     const consumers: ReturningConsumer[] = []
     for (const { start, queue, handled } of clients) {
