@@ -254,6 +254,9 @@ async function createAbsent(admin: AdminLike, topics: readonly string[]): Promis
     const present = new Set(await admin.listTopics())
     const absent = topics.filter((topic) => !present.has(topic))
     if (absent.length > 0) await admin.createTopics({ topics: absent.map((topic) => ({ topic })) })
+  } catch (error) {
+    // A busy broker may not know yet what it just made; the dead letters themselves are tried again until it does.
+    if ((error as { type?: unknown }).type !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
   } finally {
     await admin.disconnect()
   }

@@ -14,6 +14,7 @@ import { type KafkaRecord, wrapConsumer, wrapProducer } from '../../adapters/kaf
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
+import { createTopic } from '../kafka/topics.ts'
 import type { ConsumerSetup, Delivered, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { text } from './scene.ts'
 
@@ -53,7 +54,7 @@ export function kafkaHarness(brokers: readonly string[]): Harness {
       await admin.disconnect()
     },
     createQueue: async (topic) => {
-      await admin.createTopics({ topics: [{ topic, numPartitions: 1 }] })
+      await createTopic(admin, { topic, numPartitions: 1 })
     },
     destinationOf: (topic) => `kafka:${topic}`,
     openProducer: (signer) => openProducer(brokers, signer),

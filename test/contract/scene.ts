@@ -130,7 +130,7 @@ export async function openScene(harness: Harness, options: Partial<VerifierOptio
 
 /** Tries again until it passes, for ten seconds. */
 export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(check, { timeout: 10_000, interval: 5 })
+  return vi.waitFor(check, { timeout: 20_000, interval: 5 })
 }
 
 /** A body as text, one character a byte. */

@@ -11,6 +11,7 @@ import { wrapProducer } from '../../adapters/kafka/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
 import { builtProgram } from '../built.ts'
+import { createTopic } from '../kafka/topics.ts'
 
 const program = fileURLToPath(new URL('programs/kafka-consumer.mjs', import.meta.url))
 const PARTITIONS = 6
@@ -53,7 +54,7 @@ export class KafkaScene {
   /** About a third of the records is bad. */
   async fill(count: number): Promise<Run> {
     const topic = uniqueName('faults')
-    await this.#admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }] })
+    await createTopic(this.#admin, { topic, numPartitions: PARTITIONS })
     const names = Array.from({ length: count }, (_, index) => `${index % 3 === 1 ? 'bad' : 'good'} ${index}`)
     // In pieces, so that the two kinds lie mixed.
     for (let start = 0; start < count; start += 50) {

@@ -13,6 +13,7 @@ import { type KafkaConsumerOptions, wrapConsumer, wrapProducer } from '../../ada
 import { testKeys } from '../../src/testing.ts'
 import { Verifier, type VerifierOptions } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { createTopic } from './topics.ts'
 
 /** One topic and what one test does with it. Everything is disconnected after it. */
 export class Scene {
@@ -45,7 +46,7 @@ export class Scene {
     numPartitions = 1,
     configEntries: { name: string; value: string }[] = [],
   ): Promise<void> {
-    await this.withAdmin((admin) => admin.createTopics({ topics: [{ topic, numPartitions, configEntries }] }))
+    await this.withAdmin((admin) => createTopic(admin, { topic, numPartitions, configEntries }))
   }
 
   async withAdmin<Result>(use: (admin: ReturnType<Kafka['admin']>) => Promise<Result>): Promise<Result> {
