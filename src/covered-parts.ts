@@ -40,7 +40,7 @@ export function isCoverableName(name: string): boolean {
 }
 
 /**
- * The digest of the covered parts, base64url, 43 characters.
+ * The digest of the covered parts: base64url, 43 characters, or `binary`, 32 latin1 characters.
  *
  * @param names the covered headers, ascending; one that is missing from `headers` counts as absent
  * @throws SetupError `header-unsupported` when a value has a type that no signature can cover
@@ -49,13 +49,14 @@ export function digestParts(
   properties: CoveredProperties | undefined,
   headers: Headers | undefined,
   names: readonly string[],
+  encoding: 'base64url' | 'binary' = 'base64url',
 ): string {
   const bytes = new Bytes()
   bytes.raw(DOMAIN)
   bytes.uint32(PROPERTIES.length + names.length)
   for (const [name, property] of PROPERTIES) appendPart(bytes, name, properties?.[property])
   for (const name of names) appendPart(bytes, name, ownValue(headers, name))
-  return hash('sha256', bytes.view(), 'base64url')
+  return hash('sha256', bytes.view(), encoding)
 }
 
 function ownValue(headers: Headers | undefined, name: string): HeaderValue {

@@ -1,5 +1,6 @@
 export { AuthorizedKeys } from './authorized-keys/authorized-keys.ts'
 export type { KeySource } from './authorized-keys/snapshot.ts'
+export type { PreparedMessage } from './batch/prepared.ts'
 export type { ConsumerOptions, OnRejected } from './consumer-options.ts'
 export type { QueueCounters } from './counters.ts'
 export { type DeadLetter, UnstorableError } from './dead-letter.ts'

@@ -7,7 +7,7 @@ import { defaultAlgorithm } from '../../src/keys/algorithms.ts'
 import { readPrivateKey } from '../../src/keys/private-key.ts'
 import { publicKeyOf, readPublicKey } from '../../src/keys/public-key.ts'
 import { verifyData } from '../../src/keys/signatures.ts'
-import { parseStrictObject, splitCompact } from '../../src/token.ts'
+import { parseStrictObject, splitCompact } from '../../src/compact-jws.ts'
 import { codeOf, readVectors, VECTORS } from '../unit/keys/helpers.ts'
 import { DEVIATIONS } from './jws.deviations.ts'
 
