@@ -12,7 +12,7 @@ import { quote } from './text.ts'
 import type { BatchToken, Claims, CommonClaims } from './token.ts'
 import type { Deferred, Rejected } from './verdict.ts'
 
-/** The single checks of a verified signature's message. Their order is written in verifier.ts. */
+/** The checks of a message by themselves. The order they run in is written in verifier.ts. */
 
 /** Check 8. Three different times: how old, not from the future, and the producer's own deadline. */
 export function checkTime(

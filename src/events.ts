@@ -38,12 +38,7 @@ export interface DeadLetterFailedEvent {
 /** Something of note that is no message: a full replay store, an `acceptUnsignedUntil` that is about to end. */
 export interface NoticeEvent {
   readonly queue?: string
-  readonly notice:
-    | 'replay-store-full'
-    | 'accept-unsigned-ends'
-    | 'no-dead-letter-loop-policy'
-    | 'consumer-paused'
-    | 'consumer-resumed'
+  readonly notice: 'replay-store-full' | 'accept-unsigned-ends' | 'consumer-paused' | 'consumer-resumed'
   readonly detail: string
 }
 

@@ -69,7 +69,17 @@ export class Policies {
   }
 }
 
+const OPTIONS: ReadonlySet<string> = new Set(['rollout', 'acceptUnsignedUntil', 'destinations', 'maxAgeSeconds'])
+
 function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
+  const unknown = Object.keys(policy).find((name) => !OPTIONS.has(name))
+  if (unknown !== undefined) {
+    // A misspelt restriction must not go unnoticed.
+    throw new SetupError(
+      'option-invalid',
+      `${where}: ${quote(unknown)} is no option; there are ${[...OPTIONS].join(', ')}`,
+    )
+  }
   const { rollout = 'enforce', acceptUnsignedUntil, destinations, maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = policy
   if (rollout !== 'enforce' && rollout !== 'observe') {
     throw new SetupError('option-invalid', `${where}: rollout must be "enforce" or "observe"`)

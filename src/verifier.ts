@@ -116,9 +116,12 @@ export class Verifier {
     return retention(this.policyOf(queue).maxAgeSeconds, this.clockSkewSeconds)
   }
 
-  /** Whether messages could be judged right now: keys at hand, an even clock, a replay store that answers. */
+  /**
+   * Whether messages could be judged right now: keys at hand, an even clock, a replay store that answers. Keys that are out
+   * of date still judge the messages of known keys.
+   */
   async probe(): Promise<boolean> {
-    if (this.#keys.snapshot === undefined || this.#keys.stale || this.#clock.read() === undefined) return false
+    if (this.#keys.snapshot === undefined || this.#clock.read() === undefined) return false
     try {
       // Letting go of a claim that nobody has changes nothing.
       await this.replay?.release({ key: 'probe', digest: '', position: undefined, owner: 'probe', leaseSeconds: 1 })

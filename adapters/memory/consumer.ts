@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
@@ -52,6 +53,8 @@ export class GuardedClient {
     })
     override(client, 'close', () => this.#close())
     client.once('close', () => this.#ending.abort())
+    // Every message that is held listens to it.
+    setMaxListeners(0, this.#ending.signal)
   }
 
   async #consume(queue: string, callback: Callback, options: ConsumeOptions | undefined): Promise<void> {

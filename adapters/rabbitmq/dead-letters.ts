@@ -50,6 +50,8 @@ export class DeadLetterSink {
 
   /** Resolves when the broker has the letter on disk or with its replicas. */
   async store(queue: string, letter: DeadLetter<AmqpMessage>): Promise<void> {
+    // The first deliveries come while the queue is still being looked up.
+    await this.prepare(queue)
     const id = randomUUID()
     for (const make of FORMS) {
       const form = make(letter, id)
@@ -64,13 +66,16 @@ export class DeadLetterSink {
   }
 
   /** A channel error hits every letter under way. Which one caused it shows when each is tried on a channel of its own. */
-  async #publish(queue: string, form: Form, id: string): Promise<void> {
+  async #publish(queue: string, form: Form, id: string, declared = false): Promise<void> {
     this.#shared ??= ConfirmedChannel.open(this.#open)
     const shared = this.#shared
     try {
       await (await shared).publish(queue, form, id)
     } catch (error) {
-      if (error instanceof Unroutable) await this.#declare(queue)
+      if (error instanceof Unroutable && !declared) {
+        await this.#declare(queue)
+        return await this.#publish(queue, form, id, true)
+      }
       if (error instanceof Unroutable || error instanceof Unencodable) throw error
       // Refused by a full queue (nacked), the channel is as good as before; else the next letter opens another.
       const gone = error instanceof ChannelGone || (await isRejected(shared))

@@ -1,9 +1,13 @@
 import { SetupError } from '../errors.ts'
+import { publish } from '../events.ts'
 import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
 
 const DEFAULT_MAX_ENTRIES = 500_000
 /** A Map holds no more than 2^24 entries. */
 const MOST_ENTRIES = 2 ** 24
+
+/** The least time between two notices that the store is full, in milliseconds. */
+const NOTICE_MS = 60_000
 
 /** Where an entry lies says what it is: in progress until its lease ends, or committed until its retention ends. */
 interface Entry {
@@ -49,6 +53,7 @@ export class MemoryReplayStore implements ReplayStore {
   #old: Generation
   #reachesBackTo: number
   #evictedEarly = 0
+  #noticed = Number.NEGATIVE_INFINITY
 
   /**
    * @param options.maxEntries committed entries kept at most; 500,000 unless told, from 2 to 16,777,216
@@ -137,6 +142,7 @@ export class MemoryReplayStore implements ReplayStore {
     if (this.#old.until > now) {
       this.#evictedEarly += this.#old.entries.size
       this.#reachesBackTo = this.#young.since
+      this.#notice(now)
     }
     this.#old = this.#young
     this.#young = emptyGeneration(now)
@@ -144,6 +150,18 @@ export class MemoryReplayStore implements ReplayStore {
     for (const [key, entry] of this.#inProgress) {
       if (entry.until <= now) this.#inProgress.delete(key)
     }
+  }
+
+  /** A full store is what it was built for, so there is an event for metrics, and no warning. */
+  #notice(now: number): void {
+    if (now - this.#noticed < NOTICE_MS) return
+    this.#noticed = now
+    publish('queue-key-auth:notice', () => ({
+      notice: 'replay-store-full',
+      detail:
+        `handled messages are forgotten before they are too old to be accepted: the store reaches ` +
+        `${Math.round((now - this.#reachesBackTo) / 1000)} s back; raise maxEntries, lower maxAgeSeconds, or share a store`,
+    }))
   }
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { HeaderValue } from '../../src/message.ts'
 import { Verifier } from '../../src/verifier.ts'
 import { numbered } from './fidelity.ts'
-import type { Features, Harness, TestMessage } from './harness.ts'
+import type { Delivered, Features, Harness, TestMessage } from './harness.ts'
 import { keys, shop } from './keys.ts'
 import { eventually, openScene, settlements } from './scene.ts'
 import { remoteStore } from './stores.ts'
@@ -118,6 +118,29 @@ export function transparencyTests(harness: Harness, features: Features): void {
       }
       expect(await rejectedWith(true)).toEqual(await rejectedWith(false))
     })
+  })
+
+  it('close waits for commits and dead letters under way', async () => {
+    const scene = await openScene(harness, { replay: remoteStore() })
+    let stored = (): void => undefined
+    const storing = new Promise<void>((resolve) => {
+      stored = resolve
+    })
+    let letters = 0
+    const deadLetter = (): Promise<void> => {
+      letters++
+      return storing
+    }
+    const inHand: Delivered[] = []
+    const consumer = await scene.consume({ options: { deadLetter }, handler: (delivered) => inHand.push(delivered) })
+    await scene.attack({ payload: Buffer.from('forged') }, scene.sign('x'))
+    await eventually(() => expect([letters, inHand.length]).toEqual([1, 1]))
+    inHand[0]?.ack()
+    const closing = consumer.close()
+    expect(settlements(consumer)).toEqual([])
+    stored()
+    await closing
+    expect(settlements(consumer).sort()).toEqual(['ack forged', 'ack x'])
   })
 
   it('a second acknowledgement does not overtake the first', async () => {

@@ -21,6 +21,8 @@ export interface Bench {
   queue(prefix?: string): Promise<string>
   /** the dead letters of a queue, taken from there */
   letters(queue: string, count?: number): Promise<GetMessage[]>
+  /** the next message of a queue, which must be there */
+  take(queue: string): Promise<GetMessage>
   /** messages that are ready in a queue */
   ready(queue: string): Promise<number>
 }
@@ -39,7 +41,7 @@ export function bench(address: string | undefined | (() => string)): Bench {
     raw = await (await connection()).createConfirmChannel()
   })
   afterAll(async () => {
-    for (const made of open) await made.close().catch(() => undefined)
+    await Promise.allSettled(open.map((made) => made.close()))
   })
   return {
     get raw() {
@@ -60,6 +62,11 @@ export function bench(address: string | undefined | (() => string)): Bench {
         )
         .toBe(count)
       return letters
+    },
+    take: async (queue) => {
+      const message = await raw.get(queue, { noAck: true })
+      if (message === false) throw new Error(`nothing is in ${queue}`)
+      return message
     },
     ready: async (queue) => (await raw.checkQueue(queue)).messageCount,
   }

@@ -133,3 +133,12 @@ describe('acceptUnsignedUntil', () => {
     expect(judge(verifier, receivedWith(undefined))).toBe('unsigned')
   })
 })
+
+describe('an option that does not exist', () => {
+  it.each([
+    ['beside the keys', () => new Verifier({ keys, maxAgeSecond: 1 } as VerifierOptions)],
+    ['for a queue', () => new Verifier({ keys, queues: { a: { roll: 'observe' } as QueuePolicy } })],
+  ])('%s is refused', (_, make) => {
+    expect(make).toThrow(expect.objectContaining({ code: 'option-invalid' }))
+  })
+})

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
+import { subscribe } from '../../../src/events.ts'
 import { MemoryReplayStore } from '../../../src/replay/memory-replay-store.ts'
 import type { BeginResult, CommitResult, ReplayClaim } from '../../../src/replay/replay-store.ts'
 
@@ -231,6 +232,21 @@ describe('MemoryReplayStore', () => {
     expect(store.gauge()).toEqual({ committed: 10, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 20 })
     commit(1, 1000)
     expect(store.gauge()).toEqual({ committed: 6, inProgress: 0, evictedEarly: 5, reachesBackSeconds: 6 })
+  })
+
+  it('gives notice when it is full, once a minute at most', () => {
+    const notices: string[] = []
+    const stop = subscribe('queue-key-auth:notice', ({ notice }) => notices.push(notice))
+    const { store, wait } = storeWithClock(10)
+    const fill = () => {
+      for (let count = 0; count < 30; count++) store.commit(claimOf({ key: `${Math.random()}` }), 1000)
+    }
+    fill()
+    expect(notices).toEqual(['replay-store-full'])
+    wait(61)
+    fill()
+    stop()
+    expect(notices).toEqual(['replay-store-full', 'replay-store-full'])
   })
 
   it.each([0, 1, 2.5, -1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 24 + 1])('refuses maxEntries %s', (maxEntries) => {
