@@ -20,17 +20,8 @@ const payload = Buffer.from('forged \xff\xfe\x80\x00', 'latin1')
 const content = { payload, headers: { 'x-foreign': 'kept' }, properties: { type: 'order' } }
 const now = (): number => Math.floor(Date.now() / 1000)
 
-function signed(destination: string, signer: Signer = shop.signer): TestMessage {
-  return withToken(signer.sign({ destination, ...content }))
-}
-
 function withToken(token: TestMessage['headers'] | unknown): TestMessage {
   return { ...content, headers: { ...content.headers, queueauth: token as string } }
-}
-
-/** Signed by the shop, with another header or other claims. */
-function altered(destination: string, changes: Changes): TestMessage {
-  return withToken(resign(shop.signer.sign({ destination, ...content }), shop.key, changes))
 }
 
 function forgery(
@@ -44,47 +35,59 @@ function forgery(
   return { code, names, service, fingerprint, make: (to) => [make(to)].flat(), ...(needs && { needs }) }
 }
 
-function byService(code: RejectCode, signer: Signer, names: Forgery['names'] = 'the service'): Forgery {
-  return forgery(code, names, (destination) => signed(destination, signer), { by: signer })
-}
-
-function byClaims(code: RejectCode, claims: () => Record<string, unknown>): Forgery {
-  return forgery(code, 'the service', (destination) => altered(destination, { claims: claims() }))
-}
-
 const twice = Buffer.from('a'.repeat(16)).toString('base64url')
 
-export const FORGERIES: readonly Forgery[] = [
-  forgery('token-missing', 'nobody', () => content),
-  forgery('token-duplicated', 'nobody', (to) => withToken([shop.signer.sign({ destination: to, ...content }), 'x']), {
-    needs: 'repeatedHeaders',
-  }),
-  forgery('token-oversize', 'nobody', () => withToken('a'.repeat(8193))),
-  forgery('token-malformed', 'nobody', () => withToken('not a token')),
-  forgery('version-unsupported', 'nobody', (to) => altered(to, { header: { typ: 'queueauth-v2+jwt' } })),
-  byService('key-unknown', stranger.signer, 'nobody'),
-  byService('key-revoked', revoked.signer, 'nobody'),
-  forgery('alg-not-allowed', 'nobody', (to) => altered(to, { header: { alg: 'HS256' } })),
-  forgery('signature-invalid', 'nobody', (to) => {
-    const [header, claims] = shop.signer.sign({ destination: to, ...content }).split('.')
-    return withToken(`${header}.${claims}.${Buffer.alloc(64, 1).toString('base64url')}`)
-  }),
-  byService('service-mismatch', impostor, 'the key'),
-  byService('queue-not-authorized', elsewhere.signer),
-  byService('key-not-yet-valid', future.signer),
-  byService('key-expired', past.signer),
-  forgery('destination-mismatch', 'the service', (to) => signed(`${to}-other`)),
-  byClaims('age-exceeded', () => ({ iat: now() - 604_801 })),
-  byClaims('issued-in-future', () => ({ iat: now() + 120 })),
-  byClaims('message-expired', () => ({ exp: now() - 1 })),
-  forgery('body-mismatch', 'the service', (to) => ({ ...signed(to), payload: Buffer.from('forged: another body') })),
-  forgery('headers-mismatch', 'the service', (to) => {
-    const message = signed(to)
-    return { ...message, headers: { ...message.headers, 'x-foreign': 'changed' } }
-  }),
-  forgery('token-id-reused', 'the service', (to) => {
-    const good = { payload: Buffer.from('good'), headers: {} }
-    const token = resign(shop.signer.sign({ destination: to, ...good }), shop.key, { claims: { jti: twice } })
-    return [{ ...good, headers: { queueauth: token } }, altered(to, { claims: { jti: twice } })]
-  }),
-]
+/** @param as how a signer signs: itself, or one that makes batches */
+export function forgeries(as: (signer: Signer) => Signer, batch: boolean): Forgery[] {
+  const signed = (destination: string, signer: Signer = shop.signer): TestMessage =>
+    withToken(as(signer).sign({ destination, ...content }))
+  // Signed by the shop, with another header or other claims.
+  const altered = (destination: string, changes: Changes): TestMessage =>
+    withToken(resign(as(shop.signer).sign({ destination, ...content }), shop.key, changes))
+  const byService = (code: RejectCode, signer: Signer, names: Forgery['names'] = 'the service'): Forgery =>
+    forgery(code, names, (destination) => signed(destination, signer), { by: signer })
+  const byClaims = (code: RejectCode, claims: () => Record<string, unknown>): Forgery =>
+    forgery(code, 'the service', (destination) => altered(destination, { claims: claims() }))
+  return [
+    forgery('token-missing', 'nobody', () => content),
+    forgery(
+      'token-duplicated',
+      'nobody',
+      (to) => withToken([as(shop.signer).sign({ destination: to, ...content }), 'x']),
+      {
+        needs: 'repeatedHeaders',
+      },
+    ),
+    forgery('token-oversize', 'nobody', () => withToken('a'.repeat(8193))),
+    forgery('token-malformed', 'nobody', () => withToken('not a token')),
+    forgery('version-unsupported', 'nobody', (to) => altered(to, { header: { typ: 'queueauth-v2+jwt' } })),
+    byService('key-unknown', stranger.signer, 'nobody'),
+    byService('key-revoked', revoked.signer, 'nobody'),
+    forgery('alg-not-allowed', 'nobody', (to) => altered(to, { header: { alg: 'HS256' } })),
+    forgery('signature-invalid', 'nobody', (to) => {
+      const token = as(shop.signer).sign({ destination: to, ...content })
+      return withToken(token.replace(/\.[^.~]*(?=~|$)/, `.${Buffer.alloc(64, 1).toString('base64url')}`))
+    }),
+    byService('service-mismatch', impostor, 'the key'),
+    byService('queue-not-authorized', elsewhere.signer),
+    byService('key-not-yet-valid', future.signer),
+    byService('key-expired', past.signer),
+    forgery('destination-mismatch', 'the service', (to) => signed(`${to}-other`)),
+    byClaims('age-exceeded', () => ({ iat: now() - 604_801 })),
+    byClaims('issued-in-future', () => ({ iat: now() + 120 })),
+    byClaims('message-expired', () => ({ exp: now() - 1 })),
+    forgery(batch ? 'proof-invalid' : 'body-mismatch', 'the service', (to) => ({
+      ...signed(to),
+      payload: Buffer.from('forged: another body'),
+    })),
+    forgery(batch ? 'proof-invalid' : 'headers-mismatch', 'the service', (to) => {
+      const message = signed(to)
+      return { ...message, headers: { ...message.headers, 'x-foreign': 'changed' } }
+    }),
+    forgery('token-id-reused', 'the service', (to) => {
+      const good = { payload: Buffer.from('good'), headers: {} }
+      const token = resign(as(shop.signer).sign({ destination: to, ...good }), shop.key, { claims: { jti: twice } })
+      return [{ ...good, headers: { queueauth: token } }, altered(to, { claims: { jti: twice } })]
+    }),
+  ]
+}
