@@ -17,6 +17,8 @@ export interface SettledEvent {
   readonly queue: string
   readonly code: ReasonCode
   readonly how: 'dead-lettered' | 'rejected' | 'acknowledged'
+  /** where it stood, in transports with positions: `<topic>/<partition>/<offset>` */
+  readonly position?: string
 }
 
 /** A message is held: a store or the keys cannot be reached, the clock jumped, or a copy of it is being handled. */

@@ -35,6 +35,8 @@ export interface Delivery<Native = unknown> {
    * {@link UnstorableError}: it can never be stored.
    */
   deadLetter(letter: DeadLetter<Native>): Promise<void>
+  /** Hears each time that the message has to wait: for transports that hand messages over in batches. */
+  held?(): void
 }
 
 /** The permission to handle a message, and what has to be said when that is over. */
@@ -146,7 +148,12 @@ export class Guard<Native = unknown> {
     const { received } = arrival.delivery
     const { service, tokenId } = result.sender
     const claim: ReplayClaim = {
-      key: JSON.stringify([received.queue, service, tokenId]),
+      key: JSON.stringify([
+        received.queue,
+        service,
+        tokenId,
+        ...(received.consumer === undefined ? [] : [received.consumer]),
+      ]),
       digest: result.digest,
       position: received.position,
       owner: arrival.owner,
@@ -214,6 +221,7 @@ export class Guard<Native = unknown> {
   async #wait(arrival: Arrival<Native>, refused: Deferred): Promise<Outcome> {
     const { delivery, attempt } = arrival
     publish('queue-key-auth:held', () => ({ queue: delivery.received.queue, code: refused.code, attempt }))
+    delivery.held?.()
     if (!(await this.#pause(backOff(attempt)))) return 'let-go'
     return this.#carryOut({ ...arrival, attempt: attempt + 1 }, await this.#decide(arrival))
   }
@@ -236,6 +244,7 @@ export class Guard<Native = unknown> {
       } catch (error) {
         const permanent = error instanceof UnstorableError
         this.#reporter.deadLetterFailed(letter, permanent, error)
+        delivery.held?.()
         if (!(await this.#pause(permanent ? PARKED_DELAY_MS : backOff(attempt)))) return 'let-go'
       }
     }
@@ -248,7 +257,8 @@ export class Guard<Native = unknown> {
     how: 'dead-lettered' | 'rejected' | 'acknowledged',
   ): Outcome | Promise<Outcome> {
     const settled = (): Outcome => {
-      publish('queue-key-auth:settled', () => ({ queue: delivery.received.queue, code: refused.code, how }))
+      const { queue, position } = delivery.received
+      publish('queue-key-auth:settled', () => ({ queue, code: refused.code, how, ...(position && { position }) }))
       return 'settled'
     }
     try {

@@ -51,6 +51,8 @@ export interface ReceivedMessage {
   readonly headers?: Headers
   /** what identifies this place in the transport (topic/partition/offset, entry id); absent where there is none */
   readonly position?: string
+  /** who reads it, where several read the same queue apart from each other: the consumer group */
+  readonly consumer?: string
   /** who seems to have sent it, for people: exchange, app-id and the like; nothing trusts it */
   readonly origin?: string
 }

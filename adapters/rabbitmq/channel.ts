@@ -213,6 +213,7 @@ export class GuardedChannel {
   /** Until the broker agreed, deliveries go on, as in the plain client. */
   async #cancel(consumerTag: string): Promise<unknown> {
     const consumer = this.#consumers.get(consumerTag)
+    consumer?.cancelling()
     const cancelled = await invoke(this.original.cancel, consumerTag)
     await consumer?.cancelled()
     if (this.#consumers.get(consumerTag) === consumer) this.#consumers.delete(consumerTag)

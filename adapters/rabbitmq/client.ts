@@ -56,9 +56,9 @@ export interface ChannelLike {
   readonly connection: object
   readonly consumers?: ReadonlyMap<string, unknown>
   publish(exchange: unknown, routingKey: unknown, content: unknown, options?: unknown, ...rest: unknown[]): boolean
-  consume(queue: unknown, onMessage: OnMessage, options?: ConsumeOptions | null, callback?: Callback): unknown
+  consume(queue: unknown, onMessage: OnMessage, options?: ConsumeOptions, callback?: Callback): unknown
   cancel(consumerTag: string, callback?: Callback): unknown
-  get(queue: unknown, options?: ConsumeOptions | null, callback?: Callback): unknown
+  get(queue: unknown, options?: ConsumeOptions, callback?: Callback): unknown
   ack(message: AmqpMessage, allUpTo?: boolean): unknown
   ackAll(): unknown
   nack(message: AmqpMessage, allUpTo?: boolean, requeue?: boolean): unknown

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { publish } from '../../src/events.ts'
 import type { Admission } from '../../src/guard.ts'
@@ -22,9 +22,12 @@ export class GuardedConsumer {
   readonly #holds: Holds
   /** deliveries that are neither handed over nor settled, and since when (monotonic milliseconds) */
   readonly #kept = new Map<AmqpMessage, number>()
+  readonly #letGo: AmqpMessage[] = []
   readonly #stopping: AbortController = controller()
+  #givingBack: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #paused = false
+  #resumes = true
 
   constructor(channel: GuardedChannel, from: ReadQueue, onMessage: OnMessage, options: ConsumeOptions) {
     this.#channel = channel
@@ -52,10 +55,6 @@ export class GuardedConsumer {
     if (this.#channel.closing) return
     const { noAck } = this.#from
     if (!noAck) this.#channel.settlements.withhold(raw)
-    if (this.#stopping.signal.aborted) {
-      this.#giveBack(raw)
-      return
-    }
     const outcome = this.#holds.guard.receive(
       deliveryOf(this.#channel, this.#from, raw, (admission) => this.#handle(raw, admission)),
     )
@@ -63,15 +62,18 @@ export class GuardedConsumer {
     if (!noAck) this.#keep(raw)
     this.#channel.track(
       outcome
-        .then((how) => {
-          if (how === 'let-go') this.#giveBack(raw)
-        })
+        .then((how) => (how === 'let-go' ? this.#giveBackInOrder(raw) : undefined))
         .catch((error) => this.#channel.userThrew(error))
         .finally(() => this.#kept.delete(raw)),
     )
   }
 
-  /** When the user's cancel is through: hands over what waited for its turn, and gives back what is held. */
+  /** The user cancels: deliveries go on until the broker agreed, but a pause does not end in consuming again. */
+  cancelling(): void {
+    this.#resumes = false
+  }
+
+  /** The broker agreed: hands over what waited for its turn, and gives back what is held. */
   async cancelled(): Promise<void> {
     await this.#holds.guard.turn
     this.#stop()
@@ -117,6 +119,17 @@ export class GuardedConsumer {
     if (!noAck) return
     const committed = admission.commit()
     if (committed instanceof Promise) this.#channel.track(committed)
+  }
+
+  /** Holds end in any order, all in one go; a quorum queue has messages again in the order they came back. */
+  #giveBackInOrder(raw: AmqpMessage): Promise<void> {
+    this.#letGo.push(raw)
+    this.#givingBack ??= immediate().then(() => {
+      this.#givingBack = undefined
+      const inOrder = this.#letGo.splice(0).sort((a, b) => a.fields.deliveryTag - b.fields.deliveryTag)
+      for (const message of inOrder) this.#giveBack(message)
+    })
+    return this.#givingBack
   }
 
   #giveBack(raw: AmqpMessage): void {
@@ -169,7 +182,7 @@ export class GuardedConsumer {
       } catch {
         return false
       }
-      if (await this.#channel.verifier.probe()) return !signal.aborted
+      if (await this.#channel.verifier.probe()) return this.#resumes && !signal.aborted
     }
   }
 

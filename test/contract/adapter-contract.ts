@@ -16,7 +16,7 @@ export function adapterContract(name: string, harness: Harness, features: Featur
     describe('fidelity', () => fidelityTests(harness, features))
     describe('transparency', () => transparencyTests(harness, features))
     describe('redelivery and copies', () => replayTests(harness, features))
-    describe('faults on our side', () => deferralTests(harness))
-    describe('crashes', () => crashTests(harness))
+    describe('faults on our side', () => deferralTests(harness, features))
+    describe('crashes', () => crashTests(harness, features))
   })
 }

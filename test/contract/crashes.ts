@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
-import type { Delivered, Harness } from './harness.ts'
+import type { Delivered, Features, Harness } from './harness.ts'
 import { eventually, openScene, settlements, text } from './scene.ts'
 import { GatedStore } from './stores.ts'
 
 /** The consumer's connection breaks between any two steps; another consumer takes over. The lease is short. */
-export function crashTests(harness: Harness): void {
+export function crashTests(harness: Harness, features: Features): void {
   const leaseSeconds = 0.2
 
   it('before the handler: the message is handled by the next consumer', async () => {
@@ -18,7 +18,9 @@ export function crashTests(harness: Harness): void {
     replay.open()
     const second = await scene.consume()
     await eventually(() => expect(settlements(second)).toEqual(['ack x']))
-    expect(scene.handled).toEqual(['x'])
+    // Where the loss shows only at the next heartbeat, the first may start as well.
+    expect([...new Set(scene.handled)]).toEqual(['x'])
+    if (!features.positions) expect(scene.handled).toHaveLength(1)
     expect(settlements(first)).toEqual([])
   })
 
@@ -35,7 +37,8 @@ export function crashTests(harness: Harness): void {
     expect(scene.refusals.filter((code) => code !== 'in-progress')).toEqual([])
   })
 
-  it('in the handler, which is through before the redelivery: one effect', async () => {
+  it('in the handler, which is through before the redelivery: one effect', async ({ skip }) => {
+    skip(features.positions === true, 'the transport has positions, so the redelivery is handled')
     const scene = await openScene(harness)
     const held: Delivered[] = []
     const first = await scene.consume({ handler: (delivered) => held.push(delivered) })
@@ -51,7 +54,7 @@ export function crashTests(harness: Harness): void {
     expect(scene.refusals).toEqual(['duplicate'])
   })
 
-  it('after the handler, before the acknowledgement: the redelivery is skipped', async () => {
+  it('after the handler, before the acknowledgement: the redelivery is skipped where it cannot be told from a copy', async () => {
     const scene = await openScene(harness, { leaseSeconds })
     const first = await scene.consume()
     first.dieAtNextSettlement()
@@ -59,8 +62,8 @@ export function crashTests(harness: Harness): void {
     await first.ended
     const second = await scene.consume()
     await eventually(() => expect(settlements(second)).toEqual(['ack x']))
-    expect(scene.handled).toEqual(['x'])
-    expect(scene.refusals).toEqual(['duplicate'])
+    expect(scene.handled).toEqual(features.positions ? ['x', 'x'] : ['x'])
+    expect(scene.refusals).toEqual(features.positions ? [] : ['duplicate'])
     await scene.settled()
     expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
   })
@@ -70,7 +73,8 @@ export function crashTests(harness: Harness): void {
     await harness.breakDeadLetters(scene.queue)
     const first = await scene.consume()
     await scene.attack({ payload: Buffer.from('forged') })
-    await scene.settled()
+    await eventually(() => expect(scene.refusals).toEqual(['token-missing']))
+    if (!features.ordered) await scene.settled()
     first.kill()
     await first.ended
     await harness.repairDeadLetters(scene.queue)

@@ -2,6 +2,7 @@ import type { RejectCode } from '../../src/reasons.ts'
 import type { Signer } from '../../src/signer.ts'
 import type { Features, TestMessage } from './harness.ts'
 import { type Changes, elsewhere, future, impostor, past, resign, revoked, shop, stranger } from './keys.ts'
+import { paired } from './paired.ts'
 
 /** A message for every reason that one token can have. */
 export interface Forgery {
@@ -17,37 +18,47 @@ export interface Forgery {
 
 /** Not UTF-8, so that it survives as bytes only. */
 const payload = Buffer.from('forged \xff\xfe\x80\x00', 'latin1')
-const content = { payload, headers: { 'x-foreign': 'kept' }, properties: { type: 'order' } }
+const twice = Buffer.from('a'.repeat(16)).toString('base64url')
 const now = (): number => Math.floor(Date.now() / 1000)
 
-function withToken(token: TestMessage['headers'] | unknown): TestMessage {
-  return { ...content, headers: { ...content.headers, queueauth: token as string } }
-}
+/** One for every code that a token can have: alone, or as one of a batch. */
+export function forgeries(features: Features, batch: boolean): Forgery[] {
+  const as = (signer: Signer): Signer => (batch ? paired(signer) : signer)
+  const properties = Object.fromEntries(features.properties.slice(0, 1).map((name) => [name, 'order']))
+  const content: TestMessage = { payload, headers: { 'x-foreign': 'kept' }, properties }
 
-function forgery(
-  code: RejectCode,
-  names: Forgery['names'],
-  make: (destination: string) => TestMessage | TestMessage[],
-  extra: { by?: Signer; needs?: keyof Features } = {},
-): Forgery {
-  const { by = shop.signer, needs } = extra
-  const { service, fingerprint } = by
-  return { code, names, service, fingerprint, make: (to) => [make(to)].flat(), ...(needs && { needs }) }
-}
+  function signed(destination: string, signer: Signer = shop.signer): TestMessage {
+    return withToken(as(signer).sign({ destination, ...content }))
+  }
 
-const twice = Buffer.from('a'.repeat(16)).toString('base64url')
+  function withToken(token: TestMessage['headers'] | unknown): TestMessage {
+    return { ...content, headers: { ...content.headers, queueauth: token as string } }
+  }
 
-/** @param as how a signer signs: itself, or one that makes batches */
-export function forgeries(as: (signer: Signer) => Signer, batch: boolean): Forgery[] {
-  const signed = (destination: string, signer: Signer = shop.signer): TestMessage =>
-    withToken(as(signer).sign({ destination, ...content }))
-  // Signed by the shop, with another header or other claims.
-  const altered = (destination: string, changes: Changes): TestMessage =>
-    withToken(resign(as(shop.signer).sign({ destination, ...content }), shop.key, changes))
-  const byService = (code: RejectCode, signer: Signer, names: Forgery['names'] = 'the service'): Forgery =>
-    forgery(code, names, (destination) => signed(destination, signer), { by: signer })
-  const byClaims = (code: RejectCode, claims: () => Record<string, unknown>): Forgery =>
-    forgery(code, 'the service', (destination) => altered(destination, { claims: claims() }))
+  /** Signed by the shop, with another header or other claims. */
+  function altered(destination: string, changes: Changes): TestMessage {
+    return withToken(resign(as(shop.signer).sign({ destination, ...content }), shop.key, changes))
+  }
+
+  function forgery(
+    code: RejectCode,
+    names: Forgery['names'],
+    make: (destination: string) => TestMessage | TestMessage[],
+    extra: { by?: Signer; needs?: keyof Features } = {},
+  ): Forgery {
+    const { by = shop.signer, needs } = extra
+    const { service, fingerprint } = by
+    return { code, names, service, fingerprint, make: (to) => [make(to)].flat(), ...(needs && { needs }) }
+  }
+
+  function byService(code: RejectCode, signer: Signer, names: Forgery['names'] = 'the service'): Forgery {
+    return forgery(code, names, (destination) => signed(destination, signer), { by: signer })
+  }
+
+  function byClaims(code: RejectCode, claims: () => Record<string, unknown>): Forgery {
+    return forgery(code, 'the service', (destination) => altered(destination, { claims: claims() }))
+  }
+
   return [
     forgery('token-missing', 'nobody', () => content),
     forgery(

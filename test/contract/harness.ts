@@ -40,6 +40,12 @@ export interface Features {
   readonly brokerDeadLetters: boolean
   /** a consumer can give a message back */
   readonly requeue: boolean
+  /** a message that is held, or in hand, holds up those behind it: the transport settles in order */
+  readonly ordered?: boolean
+  /** deliveries have positions, so a redelivery is told from a copy and handled again */
+  readonly positions?: boolean
+  /** the client waits for the handler's promise, so that a rejection is what a throw is */
+  readonly awaitsHandler?: boolean
   /** the properties a message can have */
   readonly properties: readonly (keyof CoveredProperties)[]
 }

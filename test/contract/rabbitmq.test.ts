@@ -6,14 +6,14 @@ import {
   connect,
   type Options,
 } from 'amqplib'
-import { describe, inject } from 'vitest'
+import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import type { CoveredProperties, Headers } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { adapterContract } from './adapter-contract.ts'
 import type { ConsumerSetup, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { paired } from './paired.ts'
-import { text } from './scene.ts'
+import { eventually, openScene, settlements, text } from './scene.ts'
 
 const url = inject('amqpUrl')
 const PROPERTIES = ['type', 'contentType', 'contentEncoding', 'replyTo', 'correlationId', 'messageId', 'appId'] as const
@@ -71,6 +71,21 @@ const features: Features = {
 describe.skipIf(url === undefined)('on a real broker', () => {
   adapterContract('RabbitMQ', plain, features)
   adapterContract('RabbitMQ, in batches', batching, features)
+
+  it('CC in a rejected message does not route its dead letter', async () => {
+    await plain.start()
+    onTestFinished(() => plain.stop())
+    const scene = await openScene(plain)
+    const other = `${scene.queue}.other`
+    await plain.createQueue(other)
+    const consumer = await scene.consume()
+    await scene.attack({ payload: Buffer.from('forged'), headers: { CC: [other] } })
+    const [letter] = await scene.deadLetters(1)
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack forged']))
+    expect(letter?.headers).toMatchObject({ 'queueauth-original-CC': [other] })
+    // The attacker's own copy, and no other.
+    expect(await take(other)).toHaveLength(1)
+  })
 })
 
 async function connection(): Promise<ChannelModel> {

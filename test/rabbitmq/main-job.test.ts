@@ -43,7 +43,9 @@ describe.skipIf(url === undefined)('RabbitMQ: the main job', () => {
       got.push(message)
       consumer.ack(message)
     })
-    expect(producer.publish(exchange, 'order.created', Buffer.from('{"id":1}'), { headers: { tenant: 'a' }, priority: 3 })).toBe(true)
+    expect(
+      producer.publish(exchange, 'order.created', Buffer.from('{"id":1}'), { headers: { tenant: 'a' }, priority: 3 }),
+    ).toBe(true)
     raw.publish(exchange, 'order.created', Buffer.from('forged'))
     await expect.poll(() => got.length).toBe(1)
     const [message] = got as [ConsumeMessage]
@@ -52,7 +54,10 @@ describe.skipIf(url === undefined)('RabbitMQ: the main job', () => {
     expect(message.properties.priority).toBeUndefined()
     expect(unsignedHeaders(message)['@priority']).toBe(3)
     expect(senderOf(message)?.service).toBe('checkout')
-    const letter = await expect.poll(() => raw.get(`${queue}.dlq`, { noAck: true })).toBeTruthy().then(() => undefined)
+    const letter = await expect
+      .poll(() => raw.get(`${queue}.dlq`, { noAck: true }))
+      .toBeTruthy()
+      .then(() => undefined)
     expect(letter).toBeUndefined()
     await expect.poll(async () => (await raw.checkQueue(queue)).messageCount).toBe(0)
   })

@@ -1,7 +1,7 @@
 import type { Channel, ConfirmChannel, GetMessage, Options } from 'amqplib'
 import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
-import { Signer, senderOf, unsignedHeaders, Verifier } from '../../src/index.ts'
+import { releaseForRetry, Signer, senderOf, unsignedHeaders, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { amqplib010, bench, bodies, eventually, inbox } from './helpers.ts'
 
@@ -310,6 +310,34 @@ describe.skipIf(url === undefined)('what a wrapped producer sends', () => {
         [id, 2],
       ])
       await eventually(async () => expect(await at.ready(queue)).toBe(0))
+    })
+
+    it.each([
+      [true, ['first', 'again']],
+      [false, ['first']],
+    ])('through a plain client needs releaseForRetry (called: %s)', async (released, expected) => {
+      const queue = await at.queue()
+      const producer = wrapProducer(await (await at.connection()).createConfirmChannel(), signer)
+      const worker = wrapConsumer(await (await at.connection()).createChannel(), new Verifier({ keys }))
+      const handled: string[] = []
+      await worker.consume(queue, async (message) => {
+        if (message === null) return
+        if (message.content.toString() === 'end') {
+          handled.push('end')
+        } else if (handled.length > 0) {
+          handled.push('again')
+        } else {
+          handled.push('first')
+          if (released) await releaseForRetry(message)
+          at.raw.sendToQueue(queue, message.content, message.properties)
+          await at.raw.waitForConfirms()
+          producer.sendToQueue(queue, Buffer.from('end'))
+        }
+        worker.ack(message)
+      })
+      producer.sendToQueue(queue, Buffer.from('x'))
+      await eventually(() => expect(handled).toContain('end'))
+      await eventually(() => expect(handled.filter((what) => what !== 'end')).toEqual(expected))
     })
 
     it('with preserveToken signs what has no token yet', async () => {

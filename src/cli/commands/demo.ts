@@ -8,6 +8,7 @@ import { CommandError, NAME, print, printJson } from '../output.ts'
 const TRANSPORTS: ReadonlyMap<string, () => Promise<DemoTransport>> = new Map([
   ['memory', async () => (await import('../demo/memory.ts')).openMemory()],
   ['rabbitmq', async () => (await import('../demo/rabbitmq.ts')).openRabbitmq()],
+  ['kafka', async () => (await import('../demo/kafka.ts')).openKafka()],
 ])
 const NAMES = [...TRANSPORTS.keys()]
 
@@ -22,6 +23,8 @@ export function demoCommand(): Command {
       `
 On a real RabbitMQ, with amqplib installed in this folder:
   AMQP_URL=amqp://localhost queue-key-auth demo rabbitmq
+On a real Kafka, with kafkajs:
+  KAFKA_BROKERS=localhost:9092 queue-key-auth demo kafka
 It makes queues of its own and deletes them afterwards.
 
 Exits with 1 when a message does not end as it should.`,

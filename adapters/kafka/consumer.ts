@@ -1,0 +1,229 @@
+import type { DeadLetter } from '../../src/dead-letter.ts'
+import { SetupError } from '../../src/errors.ts'
+import { quote } from '../../src/text.ts'
+import type { Verifier } from '../../src/verifier.ts'
+import { originalOf, override } from '../../src/wrapping.ts'
+import {
+  type ConsumerLike,
+  confluentGroupId,
+  type EachBatchPayload,
+  type EachMessagePayload,
+  isConfluent,
+  isConsuming,
+  type RunConfig,
+  type TopicPartitionOffset,
+} from './client.ts'
+import type { DeadLetterSink } from './dead-letters.ts'
+import { guardEachBatch } from './each-batch.ts'
+import { guardEachMessage } from './each-message.ts'
+import type { KafkaConsumerOptions, KafkaRecord } from './index.ts'
+import { Partition, type PartitionSetup } from './partition.ts'
+
+/**
+ * The Confluent client expels a consumer whose handler is silent for max.poll.interval.ms, cannot rebalance meanwhile,
+ * and fetches a record that was let go again at once. kafkajs can hold for ever, but counts what is let go as failures.
+ */
+const CONFLUENT_MAX_HOLD_SECONDS = 10
+
+type Asynchronous = (...args: unknown[]) => Promise<void>
+
+/** A consumer whose handlers get authorized records only. */
+export class GuardedConsumer {
+  readonly #consumer: ConsumerLike
+  readonly #setup: PartitionSetup
+  readonly #options: KafkaConsumerOptions
+  readonly #sink: DeadLetterSink | undefined
+  readonly #partitions = new Map<string, Partition>()
+  readonly #topics = new Set<string>()
+  readonly #prepared = new Set<string>()
+  readonly #maxHoldSeconds: number | undefined
+  #groupId: string | undefined
+  #usesSink = false
+
+  /** @param groupId where the caller knows it */
+  constructor(
+    consumer: ConsumerLike,
+    verifier: Verifier,
+    options: KafkaConsumerOptions,
+    sink: DeadLetterSink | undefined,
+    groupId: string | undefined,
+  ) {
+    if (isConsuming(consumer)) {
+      throw new SetupError(
+        'already-consuming',
+        'the consumer is subscribed or runs already, so its records would stay unchecked; call wrapConsumer right after making it',
+      )
+    }
+    this.#consumer = consumer
+    this.#options = options
+    this.#sink = sink
+    this.#groupId = groupId
+    this.#maxHoldSeconds = isConfluent(consumer) ? CONFLUENT_MAX_HOLD_SECONDS : undefined
+    this.#setup = {
+      verifier,
+      options,
+      groupId: () => this.#groupId,
+      storeDeadLetter: (letter) => this.#storeDeadLetter(letter),
+    }
+    this.#install()
+  }
+
+  #install(): void {
+    const consumer = this.#consumer
+    const original = {
+      run: originalOf(consumer, 'run') as Asynchronous,
+      subscribe: originalOf(consumer, 'subscribe') as Asynchronous,
+      stop: originalOf(consumer, 'stop'),
+      disconnect: originalOf(consumer, 'disconnect'),
+      seek: originalOf(consumer, 'seek') as (position: TopicPartitionOffset) => void,
+      commitOffsets: originalOf(consumer, 'commitOffsets') as Asynchronous,
+    }
+    this.#learnGroupId()
+    override(consumer, 'subscribe', (async (subscription: Subscription) => {
+      await original.subscribe(subscription)
+      for (const topic of subscription.topics ?? [subscription.topic]) {
+        if (typeof topic === 'string') this.#topics.add(topic)
+      }
+    }) as never)
+    override(consumer, 'run', (async (config: RunConfig = {}) => {
+      this.#groupId ??= confluentGroupId(consumer)
+      await this.#prepare([...this.#topics])
+      await original.run(this.#guarded(config))
+    }) as never)
+    override(consumer, 'stop', () => this.#end(original.stop))
+    override(consumer, 'disconnect', async () => {
+      try {
+        await this.#end(original.disconnect)
+      } finally {
+        if (this.#usesSink) await this.#sink?.release()
+        this.#usesSink = false
+      }
+    })
+    override(consumer, 'seek', ((position: TopicPartitionOffset) => {
+      original.seek(position)
+      this.#partitions.get(nameOf(position.topic, position.partition))?.letGo()
+    }) as never)
+    override(consumer, 'commitOffsets', (async (offsets?: readonly TopicPartitionOffset[], ...rest: unknown[]) => {
+      // The user is through with what comes before: first the replay store, then the broker.
+      for (const { topic, partition, offset } of offsets ?? []) {
+        await this.#partitions.get(nameOf(topic, partition))?.commitUpTo(BigInt(offset) - 1n)
+      }
+      await original.commitOffsets(...(offsets === undefined ? [] : [offsets]), ...rest)
+    }) as never)
+  }
+
+  #guarded(config: RunConfig): RunConfig {
+    const eachMessage = config.eachMessage as ((payload: EachMessagePayload) => Promise<void>) | undefined
+    const eachBatch = config.eachBatch as ((payload: EachBatchPayload) => Promise<void>) | undefined
+    const guarded: RunConfig = {
+      ...config,
+      ...(eachMessage && {
+        eachMessage: (payload: EachMessagePayload) =>
+          this.#letGoOnFailure(
+            guardEachMessage(
+              payload,
+              eachMessage,
+              this.#partition(payload.topic, payload.partition),
+              this.#maxHoldSeconds,
+            ),
+          ),
+      }),
+      ...(eachBatch && {
+        eachBatchAutoResolve: false,
+        eachBatch: (payload: EachBatchPayload) => {
+          const { topic, partition } = payload.batch
+          const { eachBatchAutoResolve = true } = config
+          return this.#letGoOnFailure(
+            guardEachBatch(
+              payload,
+              eachBatch,
+              this.#partition(topic, partition),
+              eachBatchAutoResolve,
+              this.#maxHoldSeconds,
+            ),
+          )
+        },
+      }),
+    }
+    return guarded
+  }
+
+  /** Before it tries again, kafkajs waits for all partitions: what is held in the others must not keep it waiting. */
+  async #letGoOnFailure(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      this.#letGo()
+      throw error
+    }
+  }
+
+  /** The client stops asking for records at once and then waits for its handlers, so that is the time to let go. */
+  async #end(end: () => Promise<void>): Promise<void> {
+    const ending = end()
+    this.#letGo()
+    await ending
+  }
+
+  #letGo(): void {
+    for (const partition of this.#partitions.values()) partition.letGo()
+  }
+
+  #partition(topic: string, partition: number): Partition {
+    const name = nameOf(topic, partition)
+    const known = this.#partitions.get(name)
+    if (known !== undefined) return known
+    const made = new Partition(topic, partition, this.#setup)
+    this.#partitions.set(name, made)
+    return made
+  }
+
+  /** A lone consumer of kafkajs tells its group when it has joined it, which is before its first record. */
+  #learnGroupId(): void {
+    // The Confluent client throws when it is asked for its events.
+    if (this.#groupId !== undefined || isConfluent(this.#consumer)) return
+    const consumer = this.#consumer as ConsumerLike & Partial<WithEvents>
+    consumer.on?.(consumer.events?.GROUP_JOIN ?? '', ({ payload }) => {
+      this.#groupId = payload.groupId
+    })
+  }
+
+  #deadLetterName(topic: string): string {
+    const name = this.#options.deadLetterName?.(topic) ?? `${topic}-dlt`
+    if (name !== topic) return name
+    throw new SetupError('option-invalid', `deadLetterName gives ${quote(topic)} for itself; name another topic`)
+  }
+
+  async #prepare(topics: readonly string[]): Promise<void> {
+    const names = topics.map((topic) => this.#deadLetterName(topic)).filter((name) => !this.#prepared.has(name))
+    const { onRejected = 'dead-letter', deadLetter } = this.#options
+    if (names.length === 0 || this.#sink === undefined || deadLetter !== undefined || onRejected === 'acknowledge')
+      return
+    if (!this.#usesSink) this.#sink.acquire()
+    this.#usesSink = true
+    await this.#sink.prepare(names)
+    for (const name of names) this.#prepared.add(name)
+  }
+
+  async #storeDeadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
+    const { topic } = letter.message
+    if (this.#sink === undefined) throw new Error('the consumer was given nowhere to write dead letters')
+    // The topics of a pattern are known when their records come.
+    await this.#prepare([topic])
+    await this.#sink.store(this.#deadLetterName(topic), letter)
+  }
+}
+
+interface Subscription {
+  readonly topic?: unknown
+  readonly topics?: readonly unknown[]
+}
+
+interface WithEvents {
+  on(event: string, listener: (event: { payload: { groupId: string } }) => void): void
+  readonly events: { readonly GROUP_JOIN: string }
+}
+
+function nameOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`
+}

@@ -1,0 +1,260 @@
+import { type DeadLetter, UnstorableError } from '../../src/dead-letter.ts'
+import { SetupError } from '../../src/errors.ts'
+import { quote } from '../../src/text.ts'
+import { originalOf } from '../../src/wrapping.ts'
+import { isConfluent, isKafkajs, type KafkaLike, type OutgoingMessage, type ProducerLike } from './client.ts'
+import { FORMS, type Form } from './dead-letter-form.ts'
+import type { KafkaRecord } from './index.ts'
+
+/** How dead letters leave, whatever the client. */
+interface Outlet {
+  /** Makes sure the topics are there. */
+  prepare(topics: readonly string[]): Promise<void>
+  send(topic: string, messages: readonly OutgoingMessage[], gzip: boolean): Promise<unknown>
+  /** undefined: it has no way to compress */
+  readonly gzip: boolean
+  close(): Promise<void>
+}
+
+/** MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_RECORD (no key in a compacted topic): about the record. */
+const ABOUT_THE_RECORD: ReadonlySet<unknown> = new Set([10, 18, 87])
+
+/** As much as one request takes: well below the broker's default of 1 MiB. */
+const MAX_REQUEST_LETTERS = 500
+const MAX_REQUEST_BYTES = 400_000
+
+interface Waiting {
+  readonly message: OutgoingMessage
+  readonly size: number
+  readonly settle: (outcome: Promise<unknown>) => void
+}
+
+/** Writes dead letters, acknowledged by every replica in sync. Those of the same moment share a request. */
+export class DeadLetterSink {
+  readonly #open: () => Promise<Outlet>
+  readonly #waiting = new Map<string, Waiting[]>()
+  #outlet: Promise<Outlet> | undefined
+  #users = 0
+
+  constructor(open: () => Promise<Outlet>) {
+    this.#open = open
+  }
+
+  /** One more consumer writes here. */
+  acquire(): void {
+    this.#users++
+  }
+
+  /** One consumer has disconnected; with the last one the producer goes too. */
+  async release(): Promise<void> {
+    if (--this.#users > 0) return
+    const outlet = this.#outlet
+    this.#outlet = undefined
+    await (await outlet?.catch(() => undefined))?.close()
+  }
+
+  /**
+   * Looks the dead-letter topics up, and creates those that are absent where the client can.
+   *
+   * @throws SetupError `dead-letters-unavailable`
+   */
+  async prepare(topics: readonly string[]): Promise<void> {
+    if (topics.length === 0) return
+    try {
+      await (await this.#opened()).prepare(topics)
+    } catch (cause) {
+      throw new SetupError(
+        'dead-letters-unavailable',
+        `dead-letter topic ${topics.map((topic) => quote(topic)).join(', ')} cannot be used; create it, allow this client to write to it, or pass deadLetter or onRejected`,
+        { cause },
+      )
+    }
+  }
+
+  /** Resolves when the letter is stored. */
+  async store(topic: string, letter: DeadLetter<KafkaRecord>): Promise<void> {
+    const outlet = await this.#opened()
+    for (const make of FORMS) {
+      const form = make(letter)
+      if (form.compressed && !outlet.gzip) continue
+      try {
+        return await this.#write(outlet, topic, form)
+      } catch (error) {
+        if (!isAboutTheRecord(error)) throw error
+      }
+    }
+    throw new UnstorableError(`topic ${quote(topic)} takes no form of it`)
+  }
+
+  #opened(): Promise<Outlet> {
+    const opening = this.#outlet ?? this.#open()
+    this.#outlet = opening
+    // An outlet that did not open is opened anew by whoever comes next.
+    opening.catch(() => {
+      if (this.#outlet === opening) this.#outlet = undefined
+    })
+    return opening
+  }
+
+  async #write(outlet: Outlet, topic: string, form: Form): Promise<void> {
+    if (form.compressed) return void (await outlet.send(topic, [form.message], true))
+    try {
+      await new Promise<unknown>((resolve) => this.#enqueue(outlet, topic, form.message, resolve))
+    } catch (error) {
+      // Which of the letters in the request was too large shows when it is sent alone.
+      if (!isAboutTheRecord(error)) throw error
+      await outlet.send(topic, [form.message], false)
+    }
+  }
+
+  #enqueue(outlet: Outlet, topic: string, message: OutgoingMessage, settle: Waiting['settle']): void {
+    const waiting = this.#waiting.get(topic) ?? []
+    this.#waiting.set(topic, waiting)
+    if (waiting.length === 0) setImmediate(() => this.#flush(outlet, topic))
+    waiting.push({ message, size: sizeOf(message), settle })
+  }
+
+  #flush(outlet: Outlet, topic: string): void {
+    const waiting = this.#waiting.get(topic) ?? []
+    this.#waiting.delete(topic)
+    for (let start = 0; start < waiting.length; ) {
+      let bytes = 0
+      let end = start
+      for (; end < waiting.length && end - start < MAX_REQUEST_LETTERS; end++) {
+        bytes += waiting[end]?.size ?? 0
+        if (bytes > MAX_REQUEST_BYTES && end > start) break
+      }
+      const together = waiting.slice(start, end)
+      const sent = outlet.send(
+        topic,
+        together.map(({ message }) => message),
+        false,
+      )
+      for (const { settle } of together) settle(sent)
+      start = end
+    }
+  }
+}
+
+/** kafkajs throws a TypeError for what it cannot encode. */
+function isAboutTheRecord(error: unknown): boolean {
+  return ABOUT_THE_RECORD.has((error as { code?: unknown } | null)?.code) || error instanceof TypeError
+}
+
+function sizeOf({ key, value, headers }: OutgoingMessage): number {
+  let size = 100 + lengthOf(key) + lengthOf(value)
+  for (const [name, item] of Object.entries(headers ?? {})) {
+    size += name.length + (Array.isArray(item) ? item : [item]).reduce((sum: number, one) => sum + 5 + lengthOf(one), 0)
+  }
+  return size
+}
+
+function lengthOf(value: unknown): number {
+  return typeof value === 'string' || value instanceof Uint8Array ? Buffer.byteLength(value) : 0
+}
+
+/** kafkajs's number for gzip. */
+const GZIP = 1
+
+type Send = (record: object) => Promise<unknown>
+
+/** The captured original: a forged token must not come out signed. */
+function sendOf(producer: ProducerLike): Send {
+  return originalOf(producer, 'send') as unknown as Send
+}
+
+/** The Confluent client changes what it sends, and a letter may be sent again. */
+function copies(messages: readonly OutgoingMessage[]): OutgoingMessage[] {
+  return messages.map((message) => ({ ...message }))
+}
+
+/** A producer of the user's, connected by the user. */
+export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> {
+  const send = sendOf(producer)
+  if (isConfluent(producer)) {
+    const admin = (producer as unknown as { dependentAdmin(): AdminLike }).dependentAdmin()
+    return {
+      prepare: (topics) => createAbsent(admin, topics),
+      // Its acknowledgements are the producer's own; `-1` unless the user chose less.
+      send: (topic, messages) => send({ topic, messages: copies(messages) }),
+      gzip: false,
+      close: async () => undefined,
+    }
+  }
+  const sendBatch = originalOf(producer, 'sendBatch') as unknown as Send
+  return {
+    // Sending nothing asks for the topic all the same.
+    prepare: async (topics) =>
+      void (await sendBatch({ topicMessages: topics.map((topic) => ({ topic, messages: [] })) })),
+    send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
+    gzip: true,
+    close: async () => undefined,
+  }
+}
+
+/** Producers of our own. */
+export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
+  const make = originalOf(kafka, 'producer') as unknown as (config: object) => ProducerLike
+  const admin = (): AdminLike => kafka.admin() as AdminLike
+  if (isKafkajs(kafka)) return outletOfKafkajs(make, admin)
+  const plain = make({ kafkaJS: { acks: -1 } })
+  const packing = make({ kafkaJS: { acks: -1, compression: 'gzip' } })
+  await plain.connect()
+  let packs: Promise<void> | undefined
+  return {
+    prepare: (topics) => createAbsent(admin(), topics),
+    send: async (topic, messages, gzip) => {
+      if (!gzip) return sendOf(plain)({ topic, messages: copies(messages) })
+      packs ??= packing.connect()
+      await packs
+      return sendOf(packing)({ topic, messages: copies(messages) })
+    },
+    gzip: true,
+    close: async () => {
+      await plain.disconnect()
+      if (packs !== undefined) await packing.disconnect()
+    },
+  }
+}
+
+async function outletOfKafkajs(make: (config: object) => ProducerLike, admin: () => AdminLike): Promise<Outlet> {
+  const producer = make({ createPartitioner: samePartition })
+  await producer.connect()
+  const send = sendOf(producer)
+  return {
+    prepare: (topics) => createAbsent(admin(), topics),
+    send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
+    gzip: true,
+    close: () => producer.disconnect(),
+  }
+}
+
+/** Dead letters of one key stay in order, as the default partitioner would have it, without its warning at the start. */
+function samePartition(): (choice: { partitionMetadata: readonly unknown[]; message: OutgoingMessage }) => number {
+  let next = 0
+  return ({ partitionMetadata, message }) => {
+    const { key } = message
+    if (key === null || key === undefined) return next++ % partitionMetadata.length
+    let sum = 0
+    for (const byte of Buffer.from(key as Uint8Array)) sum = (sum * 31 + byte) >>> 0
+    return sum % partitionMetadata.length
+  }
+}
+
+interface AdminLike {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  listTopics(): Promise<string[]>
+  createTopics(options: { topics: { topic: string }[] }): Promise<unknown>
+}
+
+async function createAbsent(admin: AdminLike, topics: readonly string[]): Promise<void> {
+  await admin.connect()
+  try {
+    const present = new Set(await admin.listTopics())
+    const absent = topics.filter((topic) => !present.has(topic))
+    if (absent.length > 0) await admin.createTopics({ topics: absent.map((topic) => ({ topic })) })
+  } finally {
+    await admin.disconnect()
+  }
+}

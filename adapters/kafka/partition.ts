@@ -1,0 +1,131 @@
+import { setMaxListeners } from 'node:events'
+import type { ConsumerOptions } from '../../src/consumer-options.ts'
+import type { DeadLetter } from '../../src/dead-letter.ts'
+import { type Admission, type Delivery, Guard, type Outcome } from '../../src/guard.ts'
+import type { Verifier } from '../../src/verifier.ts'
+import type { KafkaMessage } from './client.ts'
+import { LetGoError } from './hold.ts'
+import type { KafkaRecord } from './index.ts'
+import { toReceived } from './message.ts'
+
+/** What the partitions of a consumer have in common. */
+export interface PartitionSetup {
+  readonly verifier: Verifier
+  readonly options: ConsumerOptions<KafkaRecord>
+  /** the consumer group, as far as it is known yet */
+  groupId(): string | undefined
+  storeDeadLetter(letter: DeadLetter<KafkaRecord>): Promise<void>
+}
+
+/** The records of one partition: they are decided in order, and what waits there holds up no other partition. */
+export class Partition {
+  readonly #topic: string
+  readonly #partition: number
+  readonly #setup: PartitionSetup
+  /** handed over and not settled, by offset */
+  readonly #inHand = new Map<bigint, Admission>()
+  #abort = newAbort()
+  #guard: Guard<KafkaRecord> | undefined
+
+  constructor(topic: string, partition: number, setup: PartitionSetup) {
+    this.#topic = topic
+    this.#partition = partition
+    this.#setup = setup
+  }
+
+  get verifier(): Verifier {
+    return this.#setup.verifier
+  }
+
+  /** Aborts when what is held now has to be let go. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Settles when every record so far was handed over or turned down. */
+  get turn(): Promise<void> | undefined {
+    return this.#guard?.turn
+  }
+
+  /** Lets go of what is held. What is in hand can still be settled. */
+  letGo(): void {
+    this.#abort.abort()
+    this.#abort = newAbort()
+    this.#guard = undefined
+  }
+
+  receive(
+    message: KafkaMessage,
+    hooks: Pick<Delivery<KafkaRecord>, 'handle' | 'acknowledge' | 'held'>,
+  ): Outcome | Promise<Outcome> {
+    const { verifier, options } = this.#setup
+    const { signal } = this
+    const { deadLetter, ...others } = options
+    const store = deadLetter ?? this.#setup.storeDeadLetter
+    this.#guard ??= new Guard<KafkaRecord>(verifier, { ...others, signal })
+    return this.#guard.receive({
+      received: toReceived(this.#topic, this.#partition, message, this.#setup.groupId()),
+      native: { topic: this.#topic, partition: this.#partition, message },
+      deadLetter: (letter) => untilLetGo(async () => store(letter), signal),
+      ...hooks,
+    })
+  }
+
+  /** Remembers what the user got, so that committing its offset commits its token. */
+  handOver(offset: string, admission: Admission): void {
+    this.#inHand.set(BigInt(offset), admission)
+  }
+
+  /** The user is through with everything up to this offset. False: the replay store could not be told. */
+  commitUpTo(offset: bigint): boolean | Promise<boolean> {
+    const pending: Promise<boolean>[] = []
+    for (const [at, admission] of this.#inHand) {
+      if (at > offset) continue
+      this.#inHand.delete(at)
+      const committed = admission.commit()
+      if (committed instanceof Promise) pending.push(committed)
+      else if (!committed) return false
+    }
+    if (pending.length === 0) return true
+    return Promise.all(pending).then((all) => all.every((committed) => committed))
+  }
+
+  /** The user is not through with these. */
+  async release(offsets: Iterable<string>): Promise<void> {
+    const released: (void | Promise<void>)[] = []
+    for (const offset of offsets) {
+      const admission = this.#inHand.get(BigInt(offset))
+      this.#inHand.delete(BigInt(offset))
+      released.push(admission?.release())
+    }
+    await Promise.all(released)
+  }
+}
+
+/** Every record of a batch may listen. */
+function newAbort(): AbortController {
+  const abort = new AbortController()
+  setMaxListeners(0, abort.signal)
+  return abort
+}
+
+/** How long a dead letter that is being written may still take when its record is let go. */
+const PATIENCE_MS = 2_000
+
+/** A dead letter under way does not keep the client from ending: whoever gets the record next writes it again. */
+function untilLetGo(store: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const letGo = (): void => {
+      timer = setTimeout(() => reject(new LetGoError()), PATIENCE_MS)
+    }
+    if (signal.aborted) return reject(new LetGoError())
+    signal.addEventListener('abort', letGo, { once: true })
+    void store()
+      .then(resolve, reject)
+      .finally(() => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', letGo)
+      })
+  })
+}

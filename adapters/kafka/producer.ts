@@ -1,0 +1,98 @@
+import { SetupError } from '../../src/errors.ts'
+import { TOKEN_HEADER } from '../../src/message.ts'
+import type { Signer } from '../../src/signer.ts'
+import { quote } from '../../src/text.ts'
+import { inspectionOf } from '../../src/verdict.ts'
+import { override, wrapOnce } from '../../src/wrapping.ts'
+import { isConfluent, type OutgoingMessage, type ProducerLike, type SenderLike, type TopicMessages } from './client.ts'
+import { snapshot, toMessage, withToken } from './message.ts'
+
+export interface ProducerOptions {
+  /**
+   * Leaves the token of a message that has one: for passing a message on, to a retry topic, as its first sender signed
+   * it. Default: every record gets a token of its own.
+   */
+  readonly preserveToken?: boolean
+}
+
+type Send = (input: unknown) => Promise<unknown>
+
+/** Signs what a producer sends, and what its transactions do. */
+export function signSends(producer: ProducerLike, signer: Signer, options: ProducerOptions): void {
+  const confluent = isConfluent(producer)
+  const sign = (topic: string, message: OutgoingMessage): OutgoingMessage => {
+    const copy = snapshot(message)
+    if (confluent) checkHeaders(topic, copy)
+    if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
+      // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
+      void (inspectionOf(message) ?? inspectionOf(message.headers))?.release()
+      return copy
+    }
+    return withToken(copy, signer.sign(toMessage(topic, copy)))
+  }
+  signSender(producer, sign, confluent)
+  // Its transactions are the producer itself, and its sendBatch calls its send.
+  if (confluent) return
+  const transaction = producer.transaction
+  override(producer, 'transaction', async (...args: []) => {
+    const made = await transaction.apply(producer, args)
+    wrapOnce(made, 'producer', signer, () => signSender(made, sign, false))
+    return made
+  })
+}
+
+function signSender(
+  sender: SenderLike,
+  sign: (topic: string, message: OutgoingMessage) => OutgoingMessage,
+  sendOnly: boolean,
+): void {
+  // Whatever is no record at all, the client refuses with an error of its own.
+  const signAll = (entry: unknown): unknown => {
+    if (!isTopicMessages(entry)) return entry
+    return {
+      ...entry,
+      messages: entry.messages.map((message) => (isObject(message) ? sign(entry.topic, message) : message)),
+    }
+  }
+  const send = sender.send as unknown as Send
+  override(sender, 'send', (async (record: unknown) => send.call(sender, signAll(record))) as never)
+  if (sendOnly) return
+  const sendBatch = sender.sendBatch as unknown as Send
+  override(sender, 'sendBatch', (async (batch: unknown) => {
+    const entries = isObject(batch) ? (batch as { topicMessages?: unknown }).topicMessages : undefined
+    if (!Array.isArray(entries)) return sendBatch.call(sender, batch)
+    return sendBatch.call(sender, { ...(batch as object), topicMessages: entries.map(signAll) })
+  }) as never)
+}
+
+/**
+ * The Confluent client turns a send with a null header down and yet writes the record, without any header.
+ *
+ * @throws SetupError `header-unsupported`
+ */
+function checkHeaders(topic: string, message: OutgoingMessage): void {
+  const headers = message.headers as Record<string, unknown>
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) delete headers[name]
+    const values = Array.isArray(value) ? value : [value]
+    if (values.every((item) => item === undefined || typeof item === 'string' || Buffer.isBuffer(item))) continue
+    throw new SetupError(
+      'header-unsupported',
+      `topic ${quote(topic)}: header ${quote(name)} is neither text nor bytes; write a string or a Buffer, or leave it out`,
+    )
+  }
+}
+
+function isTopicMessages(entry: unknown): entry is TopicMessages {
+  return (
+    isObject(entry) &&
+    'topic' in entry &&
+    typeof entry.topic === 'string' &&
+    'messages' in entry &&
+    Array.isArray(entry.messages)
+  )
+}
+
+function isObject(value: unknown): value is OutgoingMessage {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,19 @@
+import { describe, inject } from 'vitest'
+import { adapterContract } from './adapter-contract.ts'
+import { kafkaHarness } from './kafka-harness.ts'
+
+const brokers = inject('kafkaBrokers')
+
+describe.skipIf(brokers === undefined)('on a real Kafka, with kafkajs', () => {
+  adapterContract('kafka', kafkaHarness(brokers ?? []), {
+    nullPayload: true,
+    repeatedHeaders: true,
+    structuredHeaders: false,
+    brokerDeadLetters: false,
+    requeue: true,
+    ordered: true,
+    positions: true,
+    awaitsHandler: true,
+    properties: ['key', 'contentType', 'contentEncoding'],
+  })
+})

@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto'
+import type { Message } from 'kafkajs'
+import { describe, expect, inject, it } from 'vitest'
+import { wrapProducer } from '../../adapters/kafka/index.ts'
+import { senderOf } from '../../src/verdict.ts'
+import { PATIENCE, Scene } from './scene.ts'
+
+const brokers = inject('kafkaBrokers')
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
+  for (const item of Object.values(value)) deepFreeze(item)
+  return Object.freeze(value)
+}
+
+const messages = (kind: string): Message[] =>
+  deepFreeze([
+    {
+      key: 'k',
+      value: `${kind} text`,
+      headers: { a: 'b', list: ['1', Buffer.from('2')], 'content-type': 'text/plain' },
+    },
+    { key: Buffer.from([0xff, 0]), value: Buffer.from(`${kind} bytes`), partition: 0, timestamp: '1000' },
+    { key: null, value: `${kind} none`, headers: { queueauth: 'old token', empty: '' } },
+  ])
+
+describe.skipIf(brokers === undefined)('Kafka producers', { timeout: 60_000 }, () => {
+  it('sign at every entry point and leave what they are given alone', async () => {
+    const scene = await Scene.open(brokers)
+    const { topic } = scene
+    const kafka = wrapProducer(scene.kafka(), scene.keys.signer)
+    const producer = kafka.producer({ idempotent: true, transactionalId: topic, maxInFlightRequests: 1 })
+    await producer.connect()
+    const plain = kafka.producer({ idempotent: true })
+    await plain.connect()
+    await plain.send(deepFreeze({ topic, messages: messages('send'), acks: -1 }))
+    const [metadata] = await plain.sendBatch(
+      deepFreeze({ topicMessages: [{ topic, messages: messages('sendBatch') }] }),
+    )
+    expect(metadata).toMatchObject({ topicName: topic, errorCode: 0 })
+    const transaction = await producer.transaction()
+    await transaction.send(deepFreeze({ topic, messages: messages('transaction') }))
+    await transaction.sendBatch(deepFreeze({ topicMessages: [{ topic, messages: messages('batch in it') }] }))
+    await transaction.commit()
+    await Promise.all([producer.disconnect(), plain.disconnect()])
+    const got: string[] = []
+    await scene.consume({
+      eachMessage: async ({ message }) => {
+        expect(senderOf(message)?.destination).toBe(`kafka:${topic}`)
+        got.push(String(message.value))
+      },
+    })
+    const kinds = ['send', 'sendBatch', 'transaction', 'batch in it']
+    await expect
+      .poll(() => got, PATIENCE)
+      .toEqual(kinds.flatMap((kind) => [`${kind} text`, `${kind} bytes`, `${kind} none`]))
+  })
+
+  it('take the bytes as they are at the call', async () => {
+    const scene = await Scene.open(brokers)
+    const producer = wrapProducer(scene.kafka().producer(), scene.keys.signer)
+    await producer.connect()
+    const value = Buffer.from('as it was')
+    const bytes = Buffer.from('x')
+    const message = { value, headers: { bytes } }
+    const sending = producer.send({ topic: scene.topic, messages: [message] })
+    value.fill('y')
+    bytes.fill('y')
+    Object.assign(message.headers, { late: 'y' })
+    await sending
+    await producer.disconnect()
+    const got: unknown[] = []
+    await scene.consume({
+      eachMessage: async ({ message: { value: body, headers } }) =>
+        void got.push(String(body), String(headers?.bytes), headers?.late),
+    })
+    await expect.poll(() => got, PATIENCE).toEqual(['as it was', 'x', undefined])
+  })
+
+  it('reject as the plain ones do, and refuse reserved headers before anything is sent', async () => {
+    const scene = await Scene.open(brokers)
+    const [signing, plain] = [wrapProducer(scene.kafka().producer(), scene.keys.signer), scene.kafka().producer()]
+    await Promise.all([signing.connect(), plain.connect()])
+    const { topic } = scene
+    const bad: unknown[] = [
+      { topic, messages: [{ value: 12 }] },
+      { topic, messages: [{ key: 'k' }] },
+      { topic },
+      { topic: '', messages: [{ value: 'x' }] },
+      { topic, messages: [{ value: 'x', headers: { a: null } }] },
+      { topic, messages: [null] },
+      undefined,
+    ]
+    for (const record of bad) {
+      const [ours, theirs] = await Promise.all(
+        [signing, plain].map((producer) =>
+          producer.send(record as never).then(
+            () => 'sent',
+            (error: Error) => [error.name, error.message],
+          ),
+        ),
+      )
+      // Of one without a value kafkajs prints all it was given.
+      const shown = JSON.stringify(ours).replace(/ for topic .*/, '')
+      expect(shown).toEqual(JSON.stringify(theirs).replace(/ for topic .*/, ''))
+    }
+    const reserved = { topic, messages: [{ value: 'first' }, { value: 'x', headers: { 'queueauth-reason': 'x' } }] }
+    await expect(signing.send(reserved)).rejects.toMatchObject({ code: 'header-reserved' })
+    await signing.send({ topic, messages: [{ value: 'good' }] })
+    await Promise.all([signing.disconnect(), plain.disconnect()])
+    const values = (await scene.read(topic, await count(scene))).map(({ value }) => String(value))
+    expect(values).not.toContain('first')
+    expect(values).toContain('good')
+  })
+
+  it('pass a message on with its token where they are told to, and it is handled', async () => {
+    const scene = await Scene.open(brokers, { queues: { '*-retry': { destinations: ['kafka:orders-*'] } } })
+    const retryTopic = `${scene.topic}-retry`
+    await scene.createTopic(retryTopic)
+    const producer = wrapProducer(scene.kafka().producer(), scene.keys.signer, { preserveToken: true })
+    await producer.connect()
+    await producer.send({ topic: scene.topic, messages: [{ value: 'x', headers: { a: 'b' } }] })
+    await scene.consume({
+      eachMessage: async ({ message: { key, value, headers } }) => {
+        await producer.send({ topic: retryTopic, messages: [{ key, value, ...(headers && { headers }) }] })
+      },
+    })
+    const got: unknown[] = []
+    await scene.consume(
+      { eachMessage: async ({ message }) => void got.push(String(message.value), senderOf(message)?.destination) },
+      { topic: retryTopic, groupId: `retry-${scene.topic}` },
+    )
+    await expect.poll(() => got, PATIENCE).toEqual(['x', `kafka:${scene.topic}`])
+    await producer.disconnect()
+  })
+
+  it('write dead letters in full, else without explanations, else compressed, else a pointer', async () => {
+    const limit = 20_000
+    const scene = await Scene.open(brokers)
+    await scene.createTopic(`${scene.topic}-dlt`, 1, [{ name: 'max.message.bytes', value: String(limit) }])
+    const headers = { queueauth: 'no.to.ken' }
+    const bodies = [
+      Buffer.from('small'),
+      // Room for the body and one explanation, not for all.
+      randomBytes(limit - 250),
+      Buffer.alloc(limit * 5, 'compressible'),
+      randomBytes(limit * 5),
+      Buffer.from('small again'),
+    ]
+    await scene.send(
+      bodies.map((value) => ({ key: 'k', value, headers })),
+      { signed: false },
+    )
+    await scene.consume({ eachBatch: async () => undefined })
+    const letters = await scene.read(`${scene.topic}-dlt`, bodies.length)
+    const find = (offset: string) => letters.find((letter) => String(letter.headers?.['queueauth-offset']) === offset)
+    for (const index of [0, 4]) expect(find(String(index))?.value).toEqual(bodies[index])
+    const bare = letters.filter((letter) => letter.headers?.['queueauth-detail'] === undefined)
+    expect(bare.map(({ value }) => value?.length).sort()).toEqual([bodies[1]?.length, bodies[2]?.length].sort())
+    for (const letter of bare) expect(bodies.some((body) => letter.value?.equals(body))).toBe(true)
+    const pointer = find('3')
+    expect(JSON.parse(String(pointer?.value))).toEqual({ topic: scene.topic, partition: 0, offset: '3' })
+    expect(String(pointer?.headers?.['queueauth-pointer'])).toBe('v1')
+    expect(await scene.committed()).toBe('5')
+  })
+})
+
+async function count(scene: Scene): Promise<number> {
+  const offsets = await scene.withAdmin((admin) => admin.fetchTopicOffsets(scene.topic))
+  return offsets.reduce((sum, { high }) => sum + Number(high), 0)
+}
