@@ -152,7 +152,7 @@ export function checkContent(received: ReceivedMessage, claims: Claims): Rejecte
 /** Check 9 for a message of a batch: it is the leaf, so what differs cannot be told. */
 export function checkLeaf(
   received: ReceivedMessage,
-  { claims, place }: BatchToken,
+  { signed, place }: BatchToken,
   tree: ProvenTree,
   hasher: MerkleHasher,
 ): Rejected | undefined {
@@ -160,7 +160,7 @@ export function checkLeaf(
   return (
     checkReserved(received) ??
     checkParts(() => {
-      const parts = digestParts(properties, headers, claims.hs ?? [], 'binary')
+      const parts = digestParts(properties, headers, signed.claims.hs ?? [], 'binary')
       const node = hasher.leaf(leafOf(place.salt, payload, parts))
       return tree.includes(node, place.index, place.path)
         ? undefined

@@ -27,9 +27,22 @@ export function splitCompact(text: string): CompactParts | undefined {
 
 /** base64url that is exactly what encoding its bytes gives: no padding, no stray bits in the last character. */
 export function decodeBase64url(part: string): Buffer | undefined {
-  if (!BASE64URL.test(part)) return undefined
-  const bytes = Buffer.from(part, 'base64url')
-  return bytes.toString('base64url') === part ? bytes : undefined
+  return BASE64URL.test(part) && hasNoStrayBits(part) ? Buffer.from(part, 'base64url') : undefined
+}
+
+/** The last character of an incomplete group carries two or four bits of data, and zeros. */
+function hasNoStrayBits(part: string): boolean {
+  const last = part.charAt(part.length - 1)
+  switch (part.length % 4) {
+    case 0:
+      return true
+    case 2:
+      return 'AQgw'.includes(last)
+    case 3:
+      return 'AEIMQUYcgkosw048'.includes(last)
+    default:
+      return false
+  }
 }
 
 /**

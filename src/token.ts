@@ -56,6 +56,7 @@ export interface BatchClaims extends CommonClaims {
 
 /** A compact JWS, read and not verified. */
 export interface SignedClaims<Of extends CommonClaims = CommonClaims> {
+  readonly jws: string
   /** as the token says; `EdDSA` and unknown names included */
   readonly alg: string
   readonly kid: string
@@ -66,14 +67,15 @@ export interface SignedClaims<Of extends CommonClaims = CommonClaims> {
 }
 
 /** The token of one message. */
-export interface SingleToken extends SignedClaims<Claims> {
+export interface SingleToken {
+  readonly signed: SignedClaims<Claims>
   readonly place: undefined
 }
 
 /** The token of one message of a batch. */
-export interface BatchToken extends SignedClaims<BatchClaims> {
-  /** the part of the token that all messages of the batch share */
-  readonly jws: string
+export interface BatchToken {
+  /** what all messages of the batch share */
+  readonly signed: SignedClaims<BatchClaims>
   readonly place: Place
 }
 
@@ -154,7 +156,7 @@ export function isFault(result: Token | TokenFault): result is TokenFault {
 
 function parseSingle(text: string): SingleToken | TokenFault {
   const signed = parseSigned<Claims>(text, TOKEN_TYPE, checkClaims)
-  return 'code' in signed ? signed : { ...signed, place: undefined }
+  return 'code' in signed ? signed : { signed, place: undefined }
 }
 
 /** `<JWS>~<place>` */
@@ -165,7 +167,7 @@ function parseBatch(text: string, tilde: number, known: KnownRoots): BatchToken 
   const signed = known(jws) ?? parseSigned<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)
   if ('code' in signed) return signed
   if (place.index >= signed.claims.n) return malformed('its index is not in the batch')
-  return { ...signed, jws, place }
+  return { signed, place }
 }
 
 function parseSigned<Of extends CommonClaims>(
@@ -184,6 +186,7 @@ function parseSigned<Of extends CommonClaims>(
   const claimsFault = check(claims)
   if (claimsFault !== undefined) return malformed(claimsFault)
   return {
+    jws: text,
     alg: header.alg as string,
     kid: header.kid as string,
     claims: claims as unknown as Of,

@@ -156,11 +156,12 @@ export class Verifier {
     if (isFault(token)) {
       return (token.code === 'token-missing' && this.#unsigned(received.queue)) || rejected(token.code, token.detail)
     }
-    const { claims } = token
+    const { signed, place } = token
+    const { claims } = signed
     // 3: a key we know
     const snapshot = this.#keys.snapshot
     if (snapshot === undefined) return deferred('keys-unavailable', 'the authorized keys cannot be read')
-    const key = snapshot.keys.get(token.kid)
+    const key = snapshot.keys.get(signed.kid)
     if (key === undefined) {
       if (this.#keys.stale)
         return deferred('keys-unavailable', 'the key is unknown, but the authorized keys are out of date')
@@ -168,13 +169,13 @@ export class Verifier {
     }
     // 4: not revoked, and an algorithm that its lines allow
     if (snapshot.isRevoked(key)) return rejected('key-revoked', `key ${key.fingerprint} is revoked`)
-    const algorithm = algorithmOf(token.alg)
+    const algorithm = algorithmOf(signed.alg)
     if (algorithm === undefined || !key.lines.some((line) => line.algorithm === algorithm)) {
       return rejected('alg-not-allowed', `key ${key.fingerprint} may not be used with the algorithm of the token`)
     }
     // 5: the signature; of a batch it is looked at once
-    const proven = token.place === undefined ? undefined : this.#roots.get(token.jws, snapshot)
-    if (proven === undefined && !verifyData(algorithm, key.keyObject, token.signingInput, token.signature)) {
+    const proven = place === undefined ? undefined : this.#roots.get(token.signed, snapshot)
+    if (proven === undefined && !verifyData(algorithm, key.keyObject, signed.signingInput, signed.signature)) {
       return rejected('signature-invalid', `the signature was not made by key ${key.fingerprint}`)
     }
     // 6: one line as a whole
@@ -193,15 +194,15 @@ export class Verifier {
     // 9: the very bytes the handler will get
     const altered =
       token.place === undefined
-        ? checkContent(received, token.claims)
-        : checkLeaf(received, token, proven ?? this.#roots.add(token.jws, token), this.#roots.hasher)
+        ? checkContent(received, token.signed.claims)
+        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher)
     if (altered !== undefined) return { ...altered, ...signer }
     return {
       sender: {
         service: claims.iss,
         keyId: key.keyId,
         fingerprint: key.fingerprint,
-        tokenId: token.place === undefined ? claims.jti : `${claims.jti}.${token.place.index}`,
+        tokenId: place === undefined ? claims.jti : `${claims.jti}.${place.index}`,
         issuedAt: new Date(claims.iat * 1000),
         destination: claims.aud,
       },
@@ -256,8 +257,9 @@ export class Verifier {
 }
 
 /** What a token id stands for. In a batch the place in the tree says it. */
-function contentDigest({ claims, place }: Token): string {
-  return place === undefined ? `${claims.aud} ${claims.bh} ${claims.hh}` : `${claims.aud} ${claims.mr} ${place.index}`
+function contentDigest({ signed, place }: Token): string {
+  const { claims } = signed
+  return 'mr' in claims ? `${claims.aud} ${claims.mr} ${place?.index}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */

@@ -21,8 +21,9 @@ export function parsePlace(text: string): Place | undefined {
   const tail = decodeBase64url(text.slice(tilde + 1))
   if (tilde < 0 || !INDEX.test(index) || tail === undefined) return undefined
   if (tail.length < SALT_BYTES || (tail.length - SALT_BYTES) % HASH_BYTES > 0) return undefined
+  const hashes = tail.toString('latin1', SALT_BYTES)
   const path: string[] = []
-  for (let at = SALT_BYTES; at < tail.length; at += HASH_BYTES) path.push(tail.toString('latin1', at, at + HASH_BYTES))
+  for (let at = 0; at < hashes.length; at += HASH_BYTES) path.push(hashes.slice(at, at + HASH_BYTES))
   return { index: Number(index), salt: tail.subarray(0, SALT_BYTES), path }
 }
 

@@ -18,36 +18,44 @@ const MAX_LEAVES = 262_144
 export class RootCache {
   readonly hasher: MerkleHasher = new MerkleHasher()
   readonly #roots = new Map<string, Root>()
+  /** the one used last: messages of a batch mostly arrive together */
+  #last: Root | undefined
   #generation: object | undefined
   #leaves = 0
 
   /** What was read of a batch before, by the part of the token that its messages share. */
-  readonly known = (jws: string): SignedClaims<BatchClaims> | undefined => this.#roots.get(jws)?.signed
+  readonly known = (jws: string): SignedClaims<BatchClaims> | undefined =>
+    this.#last?.signed.jws === jws ? this.#last.signed : this.#roots.get(jws)?.signed
 
   /** @param generation the keys that are in force */
-  get(jws: string, generation: object): ProvenTree | undefined {
+  get({ jws }: SignedClaims<BatchClaims>, generation: object): ProvenTree | undefined {
     if (generation !== this.#generation) {
       this.#roots.clear()
+      this.#last = undefined
       this.#leaves = 0
       this.#generation = generation
     }
+    if (this.#last?.signed.jws === jws) return this.#last.tree
     const root = this.#roots.get(jws)
     if (root === undefined) return undefined
     // The least recently used comes first.
     this.#roots.delete(jws)
     this.#roots.set(jws, root)
+    this.#last = root
     return root.tree
   }
 
   /** Call {@link get} with the same generation before. */
-  add(jws: string, { alg, kid, claims, signingInput, signature }: SignedClaims<BatchClaims>): ProvenTree {
-    const tree = new ProvenTree(Buffer.from(claims.mr, 'base64url').toString('latin1'), claims.n, this.hasher)
-    this.#roots.set(jws, { signed: { alg, kid, claims, signingInput, signature }, tree })
-    this.#leaves += claims.n
-    for (const [oldest, { signed }] of this.#roots) {
-      if ((this.#roots.size <= MAX_ROOTS && this.#leaves <= MAX_LEAVES) || oldest === jws) break
+  add(signed: SignedClaims<BatchClaims>): ProvenTree {
+    const { mr, n } = signed.claims
+    const tree = new ProvenTree(Buffer.from(mr, 'base64url').toString('latin1'), n, this.hasher)
+    this.#last = { signed, tree }
+    this.#roots.set(signed.jws, this.#last)
+    this.#leaves += n
+    for (const [oldest, root] of this.#roots) {
+      if ((this.#roots.size <= MAX_ROOTS && this.#leaves <= MAX_LEAVES) || root === this.#last) break
       this.#roots.delete(oldest)
-      this.#leaves -= signed.claims.n
+      this.#leaves -= root.signed.claims.n
     }
     return tree
   }
