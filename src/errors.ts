@@ -30,7 +30,7 @@ export type SetupErrorCode =
   | 'key-duplicate'
   /** a key that is needed was not given: no private key, or an empty directory of public ones */
   | 'key-missing'
-  /** an authorized_keys or revoked_keys text has an error in it */
+  /** an authorized_keys, revoked_keys or queue_policy text has an error in it */
   | 'authorized-keys-invalid'
   /** the client is not one this adapter knows how to wrap */
   | 'client-unsupported'

@@ -1,4 +1,6 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
+import type { KeyHealth } from './authorized-keys/health.ts'
+import type { SetupError } from './errors.ts'
 import type { DeferCode, ReasonCode } from './reasons.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -40,8 +42,24 @@ export interface DeadLetterFailedEvent {
 /** Something of note that is no message: a full replay store, an `acceptUnsignedUntil` that is about to end. */
 export interface NoticeEvent {
   readonly queue?: string
-  readonly notice: 'replay-store-full' | 'accept-unsigned-ends' | 'consumer-paused' | 'consumer-resumed'
+  readonly notice:
+    | 'replay-store-full'
+    | 'accept-unsigned-ends'
+    | 'consumer-paused'
+    | 'consumer-resumed'
+    | 'deliveries-exceeded'
   readonly detail: string
+}
+
+/** Keys that are read from files were loaded anew, or cannot be used. */
+export interface KeysEvent {
+  /** `authorized-keys`: of a consumer; `signer`: of a producer */
+  readonly role: 'authorized-keys' | 'signer'
+  /** the directory or file they come from */
+  readonly source: string
+  /** as in `keys.health` */
+  readonly state: KeyHealth['state']
+  readonly error?: SetupError
 }
 
 /** The names of the diagnostics channels and what is published on them. */
@@ -51,6 +69,7 @@ export interface Events {
   'queue-key-auth:held': HeldEvent
   'queue-key-auth:dead-letter-failed': DeadLetterFailedEvent
   'queue-key-auth:notice': NoticeEvent
+  'queue-key-auth:keys': KeysEvent
 }
 
 const CHANNELS = {
@@ -59,6 +78,7 @@ const CHANNELS = {
   'queue-key-auth:held': channel('queue-key-auth:held'),
   'queue-key-auth:dead-letter-failed': channel('queue-key-auth:dead-letter-failed'),
   'queue-key-auth:notice': channel('queue-key-auth:notice'),
+  'queue-key-auth:keys': channel('queue-key-auth:keys'),
 } satisfies Record<keyof Events, Channel>
 
 /** Publishes an event; says whether anybody listened. The event is made only then. */

@@ -49,6 +49,8 @@ export interface Admission extends Lease {
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
   /** when it aborts, held messages are let go: they stay unsettled, for the transport to give back */
   readonly signal?: AbortSignal
+  /** when it aborts, commits that the replay store has not taken are given up; default: `signal` */
+  readonly leaseSignal?: AbortSignal
 }
 
 /** How a delivery ended. `let-go`: it is unsettled and was not handled. */
@@ -92,7 +94,8 @@ export class Guard<Native = unknown> {
     const { replay, leaseSeconds } = verifier
     this.#verifier = verifier
     this.#options = options
-    this.#leases = replay === undefined ? undefined : new Leases(replay, leaseSeconds, options.signal)
+    this.#leases =
+      replay === undefined ? undefined : new Leases(replay, leaseSeconds, options.leaseSignal ?? options.signal)
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 

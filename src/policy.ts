@@ -35,38 +35,74 @@ export interface ResolvedPolicy {
   readonly maxAgeSeconds: number
 }
 
+/** What one line of a queue_policy file says of some queues; it goes before what the code says. */
+export interface PolicyRule {
+  readonly queues: QueuePatterns
+  /** only what the line names */
+  readonly overrides: Readonly<Partial<ResolvedPolicy>>
+}
+
 /** The most queues whose policy is remembered; beyond that it is looked up each time. */
 const MAX_REMEMBERED = 10_000
 
-/** The policies of one verifier: a default, and others by queue name or pattern. An exact name goes before patterns. */
+/**
+ * The policies of one verifier: a default, and others by queue name or pattern. An exact name goes before patterns. Over
+ * those lie the rules of a queue_policy file, member by member, so that a mode can change without a release.
+ */
 export class Policies {
   readonly #default: ResolvedPolicy
   readonly #exact = new Map<string, ResolvedPolicy>()
   readonly #patterns: (readonly [QueuePatterns, ResolvedPolicy])[] = []
+  readonly #maxAgeLimit: number
+  #rules: readonly PolicyRule[] | undefined
   readonly #remembered = new Map<string, ResolvedPolicy>()
 
-  constructor(defaults: QueuePolicy, queues: Readonly<Record<string, QueuePolicy>> = {}) {
+  /** @param maxAgeLimit what a rule of a file cannot raise maxAgeSeconds above, in seconds */
+  constructor(
+    defaults: QueuePolicy,
+    queues: Readonly<Record<string, QueuePolicy>> = {},
+    maxAgeLimit: number = Number.POSITIVE_INFINITY,
+  ) {
     this.#default = resolve(defaults, 'the default policy')
     for (const [name, policy] of Object.entries(queues)) {
       const resolved = resolve({ ...defaults, ...policy }, `queues[${quote(name)}]`)
       if (/[*?!]/.test(name)) this.#patterns.push([parsePatterns(name, `queues[${quote(name)}]`), resolved])
       else this.#exact.set(name, resolved)
     }
+    this.#maxAgeLimit = maxAgeLimit
   }
 
-  of(queue: string): ResolvedPolicy {
+  /** @param rules of a queue_policy file as they are now; comparing them costs nothing while they stay the same */
+  of(queue: string, rules?: readonly PolicyRule[]): ResolvedPolicy {
+    if (rules !== this.#rules) {
+      this.#rules = rules
+      this.#remembered.clear()
+    }
     const remembered = this.#remembered.get(queue)
     if (remembered !== undefined) return remembered
-    const found =
-      this.#exact.get(queue) ?? this.#patterns.find(([patterns]) => patterns.matches(queue))?.[1] ?? this.#default
+    const found = this.#find(queue)
     if (this.#remembered.size < MAX_REMEMBERED) this.#remembered.set(queue, found)
     return found
   }
 
-  /** Every policy there is, with a name for errors. */
+  /** Every policy of the code, for checks of them. */
   all(): ResolvedPolicy[] {
     return [this.#default, ...this.#exact.values(), ...this.#patterns.map(([, policy]) => policy)]
   }
+
+  #find(queue: string): ResolvedPolicy {
+    const own =
+      this.#exact.get(queue) ?? this.#patterns.find(([patterns]) => patterns.matches(queue))?.[1] ?? this.#default
+    const rules = this.#rules?.filter(({ queues }) => queues.matches(queue)) ?? []
+    const rule = rules.find(({ queues }) => isExact(queues)) ?? rules[0]
+    if (rule === undefined) return own
+    const merged = { ...own, ...rule.overrides }
+    return { ...merged, maxAgeSeconds: Math.min(merged.maxAgeSeconds, Math.max(own.maxAgeSeconds, this.#maxAgeLimit)) }
+  }
+}
+
+function isExact({ patterns }: QueuePatterns): boolean {
+  return !patterns.some((pattern) => /[*?!]/.test(pattern))
 }
 
 const OPTIONS: ReadonlySet<string> = new Set(['rollout', 'acceptUnsignedUntil', 'destinations', 'maxAgeSeconds'])
@@ -92,7 +128,7 @@ function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
   }
   const patterns = destinations?.filter((pattern) => pattern !== 'delivered')
   for (const pattern of patterns ?? []) {
-    if (!/^!?[a-z*][a-z0-9*-]*:/.test(pattern)) {
+    if (!isDestinationPattern(pattern)) {
       throw new SetupError(
         'option-invalid',
         `${where}: destination pattern ${quote(pattern)} has no scheme; write for example "amqp:<exchange>/<routing key>"`,
@@ -106,6 +142,11 @@ function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
     destinations: patterns === undefined || patterns.length === 0 ? undefined : parsePatterns(patterns, where),
     maxAgeSeconds,
   }
+}
+
+/** Whether a pattern begins with a scheme, as every destination does. */
+export function isDestinationPattern(pattern: string): boolean {
+  return /^!?[a-z*][a-z0-9*-]*:/.test(pattern)
 }
 
 /** The patterns of key files, but it is an option that is wrong here. */

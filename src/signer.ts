@@ -5,7 +5,7 @@ import { digestParts } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Algorithm, algorithmsFor, defaultAlgorithm } from './keys/algorithms.ts'
 import { generatePrivateKey } from './keys/generate.ts'
-import { readPrivateKeyFile } from './keys/key-files.ts'
+import { KeyFile, type KeyFileOptions, type SignerHealth } from './keys/key-file.ts'
 import { readPrivateKey } from './keys/private-key.ts'
 import { openSshPublicKey, type PublicKey, publicKeyOf } from './keys/public-key.ts'
 import { signData } from './keys/signatures.ts'
@@ -42,22 +42,29 @@ export interface SignerKeyOptions extends SignerOptions {
   readonly passphrase?: string | Uint8Array
 }
 
+export interface SignerFileOptions extends SignerKeyOptions, KeyFileOptions {}
+
 /** Names of headers in a token, in characters, that leave room for everything else: for any key and place in a batch. */
 const MAX_BATCHED_NAMES = 2048
-
-/** The first part of a token, by its type: encoded once. */
-type Headers = ReturnType<typeof encodeHeaders>
 
 /** A hundred years: added to any time of day it stays a safe integer. */
 const MAX_EXPIRES_IN_SECONDS = 3_155_760_000
 
+/** A private key, and what follows from it. It is replaced as a whole. */
+interface Identity {
+  readonly privateKey: KeyObject
+  readonly publicKey: PublicKey
+  readonly algorithm: Algorithm
+  /** the first part of a token, by its type */
+  readonly headers: Readonly<Record<typeof TOKEN_TYPE | typeof BATCH_TOKEN_TYPE, string>>
+}
+
 /** Signs messages for one service with its private key. Synchronous, so that it fits into a client's `publish`. */
 export class Signer {
   readonly service: string
-  readonly algorithm: Algorithm
-  readonly #privateKey: KeyObject
-  readonly #publicKey: PublicKey
-  readonly #headers: Headers
+  readonly #wantedAlgorithm: Algorithm | undefined
+  #identity: Identity
+  #file: KeyFile | undefined
   readonly #selection: HeaderSelection
   readonly #expiresInSeconds: number | undefined
   readonly #ids = new TokenIds()
@@ -77,10 +84,8 @@ export class Signer {
       )
     }
     this.service = service
-    this.#privateKey = privateKey
-    this.#publicKey = publicKeyOf(privateKey)
-    this.algorithm = chooseAlgorithm(this.#publicKey, options.algorithm)
-    this.#headers = encodeHeaders(this.algorithm, this.#publicKey.keyId)
+    this.#wantedAlgorithm = options.algorithm
+    this.#identity = identityOf(privateKey, options.algorithm)
     this.#selection = new HeaderSelection(options.unsignedHeaders)
     this.#expiresInSeconds = expiresInSeconds
   }
@@ -88,12 +93,23 @@ export class Signer {
   /**
    * Reads a private key file: PEM (PKCS#8, PKCS#1, SEC1), JWK, or what `ssh-keygen -t ed25519` writes.
    *
+   * The file is watched until {@link close}: when another key is written there, messages are signed with that one from then
+   * on, once it has signed something that its public half verifies. While the file cannot be used, the last good key goes
+   * on signing; {@link health}, the event `queue-key-auth:keys` and `onError` tell of it. Watching keeps no process alive.
+   *
    * @throws SetupError `key-file-unreadable`, `key-file-permissions`, `key-malformed`, `key-encrypted`,
    * `key-type-unsupported`, `key-too-weak`, `service-invalid`, `option-invalid`
    */
-  static async fromFile(path: string, options: SignerKeyOptions): Promise<Signer> {
-    const { passphrase } = options
-    return new Signer(await readPrivateKeyFile(path, passphrase === undefined ? {} : { passphrase }), options)
+  static async fromFile(path: string, options: SignerFileOptions): Promise<Signer> {
+    let signer: Signer | undefined
+    const file = await KeyFile.open(path, options, (key) => {
+      if (signer === undefined) signer = new Signer(key, options)
+      else signer.#identity = identityOf(key, signer.#wantedAlgorithm)
+    })
+    // KeyFile.open() has called back, or has thrown.
+    const opened = signer as unknown as Signer
+    opened.#file = file
+    return opened
   }
 
   /** The same from a key in memory. */
@@ -107,14 +123,33 @@ export class Signer {
     return new Signer(generatePrivateKey(), { service })
   }
 
+  /** The algorithm that is signed with now. */
+  get algorithm(): Algorithm {
+    return this.#identity.algorithm
+  }
+
   /** The RFC 7638 SHA-256 thumbprint of the public key, 43 characters: the token's `kid`. */
   get keyId(): string {
-    return this.#publicKey.keyId
+    return this.#identity.publicKey.keyId
   }
 
   /** The public key's fingerprint as `ssh-keygen -l` prints it, `SHA256:…`. */
   get fingerprint(): string {
-    return this.#publicKey.fingerprint
+    return this.#identity.publicKey.fingerprint
+  }
+
+  /** Whether the key file is in order; always `ok` for a key that is not from a file. */
+  get health(): SignerHealth {
+    return this.#file?.health() ?? { state: 'ok', error: undefined }
+  }
+
+  /** Stops watching the key file. The key that is known goes on signing. */
+  close(): void {
+    this.#file?.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
   }
 
   /**
@@ -127,8 +162,9 @@ export class Signer {
     if (!/^[!-~]+$/.test(patterns) || patterns.includes('"')) {
       throw new SetupError('option-invalid', 'queues must be patterns joined by commas, without spaces or quotes')
     }
-    const pinned = this.algorithm === defaultAlgorithm(this.#publicKey.type) ? '' : `,alg="${this.algorithm}"`
-    return `${this.service} queues="${patterns}"${pinned} ${openSshPublicKey(this.#publicKey)}`
+    const { algorithm, publicKey } = this.#identity
+    const pinned = algorithm === defaultAlgorithm(publicKey.type) ? '' : `,alg="${algorithm}"`
+    return `${this.service} queues="${patterns}"${pinned} ${openSshPublicKey(publicKey)}`
   }
 
   /**
@@ -208,9 +244,11 @@ export class Signer {
     }
   }
 
-  #seal(typ: keyof Headers, claims: Claims | BatchClaims): string {
-    const signingInput = `${this.#headers[typ]}.${encodeClaims(claims)}`
-    const signature = signData(this.algorithm, this.#privateKey, Buffer.from(signingInput, 'latin1'))
+  #seal(typ: keyof Identity['headers'], claims: Claims | BatchClaims): string {
+    // read once: the key id in the header and the key that signs belong together
+    const { headers, algorithm, privateKey } = this.#identity
+    const signingInput = `${headers[typ]}.${encodeClaims(claims)}`
+    const signature = signData(algorithm, privateKey, Buffer.from(signingInput, 'latin1'))
     const token = `${signingInput}.${signature.toString('base64url')}`
     if (token.length > MAX_TOKEN_LENGTH) {
       throw new SetupError(
@@ -222,18 +260,18 @@ export class Signer {
   }
 }
 
-function encodeHeaders(
-  algorithm: Algorithm,
-  keyId: string,
-): Record<typeof TOKEN_TYPE | typeof BATCH_TOKEN_TYPE, string> {
-  return {
-    [TOKEN_TYPE]: encodeHeader(algorithm, keyId, TOKEN_TYPE),
-    [BATCH_TOKEN_TYPE]: encodeHeader(algorithm, keyId, BATCH_TOKEN_TYPE),
-  }
-}
-
 function base64url(latin1: string): string {
   return Buffer.from(latin1, 'latin1').toString('base64url')
+}
+
+function identityOf(privateKey: KeyObject, wanted: Algorithm | undefined): Identity {
+  const publicKey = publicKeyOf(privateKey)
+  const algorithm = chooseAlgorithm(publicKey, wanted)
+  const headers = {
+    [TOKEN_TYPE]: encodeHeader(algorithm, publicKey.keyId),
+    [BATCH_TOKEN_TYPE]: encodeHeader(algorithm, publicKey.keyId, BATCH_TOKEN_TYPE),
+  }
+  return { privateKey, publicKey, algorithm, headers }
 }
 
 function isDuration(seconds: number): boolean {

@@ -18,7 +18,7 @@ import { RejectedError, SetupError } from './errors.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
 import type { ReceivedMessage, Sender } from './message.ts'
-import { Policies, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
+import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
@@ -30,7 +30,10 @@ import { Warnings } from './warnings.ts'
 export interface VerifierOptions extends QueuePolicy {
   /** who may publish where */
   readonly keys: KeySource
-  /** policies by queue name or pattern, over the defaults beside them */
+  /**
+   * policies by queue name or pattern, over the defaults beside them; what a queue_policy file beside the keys says goes
+   * before both
+   */
   readonly queues?: Readonly<Record<string, QueuePolicy>>
   /** remembers which messages were handled, so that a copy has no second effect; default: in this process's memory */
   readonly replay?: ReplayStore | 'off'
@@ -74,6 +77,7 @@ export class Verifier {
   readonly clockSkewSeconds: number
   readonly #keys: KeySource
   readonly #policies: Policies
+  #rules: readonly PolicyRule[] | undefined
   readonly #clock: ClockWatch
   readonly #roots = new RootCache()
 
@@ -98,17 +102,22 @@ export class Verifier {
       throw new SetupError('option-invalid', 'leaseSeconds must be a number of seconds above 0 and at most 86,400')
     }
     this.#keys = keys
-    this.#policies = new Policies(defaults, queues)
     this.#clock = new ClockWatch(clock, clockSkewSeconds)
     this.clockSkewSeconds = clockSkewSeconds
     this.leaseSeconds = leaseSeconds
     this.replay = replay === 'off' ? undefined : (replay ?? new MemoryReplayStore())
+    // A file that changes at run time cannot be refused for asking more than the store remembers: it gets what there is.
+    const kept = this.replay?.retentionSeconds ?? Number.POSITIVE_INFINITY
+    this.#policies = new Policies(defaults, queues, kept - retention(0, clockSkewSeconds))
     this.#checkRetention()
   }
 
-  /** The policy that holds for a queue. */
+  /** The policy that holds for a queue now. */
   policyOf(queue: string): ResolvedPolicy {
-    return this.#policies.of(queue)
+    // While there are no keys at all, the rules that came with the last ones still hold.
+    const snapshot = this.#keys.snapshot
+    if (snapshot !== undefined) this.#rules = snapshot.policies
+    return this.#policies.of(queue, this.#rules)
   }
 
   /** How long the id of a handled message must be remembered: as long as the message could still be accepted. */
@@ -197,6 +206,7 @@ export class Verifier {
         ? checkContent(received, token.signed.claims)
         : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher)
     if (altered !== undefined) return { ...altered, ...signer }
+    key.usage.lastUsedAt = now
     return {
       sender: {
         service: claims.iss,

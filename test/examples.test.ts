@@ -16,6 +16,7 @@ const EXAMPLES: Readonly<Record<string, Record<string, string> | undefined>> = {
   memory: {},
   rabbitmq: environment('AMQP_URL', inject('amqpUrl')),
   kafka: environment('KAFKA_BROKERS', inject('kafkaBrokers')?.join()),
+  'redis-streams': environment('REDIS_URL', inject('redisUrl')),
 }
 
 let project: string
@@ -27,7 +28,7 @@ beforeAll(async () => {
   const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as [{ filename: string }]
   await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module' }))
   const { devDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
-  const clients = ['amqplib', 'kafkajs'].map((name) => `${name}@${devDependencies[name]}`)
+  const clients = ['amqplib', 'kafkajs', 'ioredis'].map((name) => `${name}@${devDependencies[name]}`)
   await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`, ...clients], {
     cwd: project,
   })

@@ -10,24 +10,24 @@ import type { RabbitmqConsumerOptions } from './options.ts'
  */
 export class Holds {
   readonly guard: Guard<AmqpMessage>
-  #holding: AbortController | undefined
+  #holding: AbortController = controller()
 
   /** @param gone aborts when the channel is gone */
   constructor(verifier: Verifier, options: RabbitmqConsumerOptions, gone: AbortSignal) {
-    const signal = (): AbortSignal => this.#holding?.signal ?? gone
-    // The guard takes the signal of its leases when it is made, and that of a hold when the hold begins.
+    const signal = (): AbortSignal => this.#holding.signal
     this.guard = new Guard<AmqpMessage>(verifier, {
       ...options,
+      leaseSignal: gone,
+      // Asked for whenever a hold begins.
       get signal() {
         return signal()
       },
     })
-    this.#holding = controller()
   }
 
   /** Lets go of what is held, and of what would be held, until {@link holdAgain}. */
   letGo(): void {
-    this.#holding?.abort()
+    this.#holding.abort()
   }
 
   holdAgain(): void {

@@ -1,6 +1,8 @@
 import type { JSONWebKeySet } from 'jose'
 import { SetupError } from '../errors.ts'
+import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
+import { type DirectoryOptions, KeyDirectory } from './key-directory.ts'
 import { allowsOfKeyStore, type PublicKeyStore } from './key-store.ts'
 import { parseLines } from './lines.ts'
 import { Policy, type ServicePolicy } from './policy.ts'
@@ -17,6 +19,8 @@ export interface ParseOptions {
   readonly revokedKeysFile?: string
 }
 
+type Source = KeySource & { health?(): KeyHealth; close?(): void }
+
 /** Who may send to which queue, and with which key. */
 export class AuthorizedKeys implements KeySource {
   /**
@@ -24,9 +28,10 @@ export class AuthorizedKeys implements KeySource {
    * the source limits how often it really looks.
    */
   readonly refresh?: () => Promise<void>
-  readonly #source: KeySource & { close?(): void }
+  readonly #source: Source
+  readonly #madeAt = new Date()
 
-  private constructor(source: KeySource & { close?(): void }) {
+  private constructor(source: Source) {
     this.#source = source
     if (source.refresh !== undefined) this.refresh = () => source.refresh?.() ?? Promise.resolve()
   }
@@ -57,6 +62,27 @@ export class AuthorizedKeys implements KeySource {
     const allows = parseLines(text, options.file ?? 'authorized_keys')
     const revocations = parseRevokedKeys(options.revokedKeys ?? '', options.revokedKeysFile ?? 'revoked_keys')
     return new AuthorizedKeys({ snapshot: createSnapshot(allows, revocations) })
+  }
+
+  /**
+   * Keys from a directory, which is watched and read again when it changes, until {@link close}. Files in it:
+   *
+   * - `authorized_keys`, and any number of parts of it, `billing.authorized_keys`
+   * - `revoked_keys`: keys that are compromised, one a line
+   * - `queue_policy`: what a verifier demands of a queue's messages, over what the code says
+   *
+   * It can be a Kubernetes ConfigMap or Secret, mounted as a directory and without `subPath`. All files are of one
+   * generation. A generation with anything wrong in it is not used: the last good keys stay in force, with every
+   * revocation of before and since. After `staleAfterSeconds` of that {@link snapshot} is undefined, and messages are
+   * deferred until the files are mended. A file that was there and is missing or empty counts as wrong, but for a part
+   * that was deleted. {@link health} tells.
+   *
+   * @throws SetupError with file, line and column when anything at all is wrong at the start: `key-file-unreadable`,
+   *   `authorized-keys-invalid`, `key-private-in-public-place` for a private key in any file of the directory, other
+   *   `key-*`; `option-invalid`
+   */
+  static async fromDirectory(directory: string, options: DirectoryOptions = {}): Promise<AuthorizedKeys> {
+    return new AuthorizedKeys(await KeyDirectory.open(directory, options))
   }
 
   /**
@@ -107,6 +133,21 @@ export class AuthorizedKeys implements KeySource {
 
   get stale(): boolean {
     return this.#source.stale ?? false
+  }
+
+  /** For an orchestrator's probe. Keys that are not read from files are `ok`, or `stale` like {@link stale}. */
+  get health(): KeyHealth {
+    const own = this.#source.health?.()
+    if (own !== undefined) return own
+    const { snapshot, stale } = this
+    return {
+      state: stale ? 'stale' : 'ok',
+      ageSeconds: (Date.now() - this.#madeAt.getTime()) / 1000,
+      loadedAt: this.#madeAt,
+      error: undefined,
+      expiring: snapshot === undefined ? [] : expiringLines(snapshot, 14),
+      keys: snapshot === undefined ? [] : keyStatuses(snapshot),
+    }
   }
 
   /** Whether a message of this service to this queue would be accepted now, signed with the right key. */

@@ -1,6 +1,6 @@
 import type { SetupError, SourcePosition } from '../errors.ts'
 import { refuseUnsupportedWord, SSH_WORDS } from '../keys/openssh-public.ts'
-import { readPublicKey } from '../keys/public-key.ts'
+import { type PublicKey, readPublicKey } from '../keys/public-key.ts'
 import { isServiceName } from '../token.ts'
 import { parseOptions } from './options.ts'
 import type { Allow } from './snapshot.ts'
@@ -21,6 +21,9 @@ const SSH_FLAGS: ReadonlySet<string> = new Set(
   ).split(' '),
 )
 
+/** Reads the first two words of an OpenSSH public key line. */
+export type ReadKey = (text: string, position: SourcePosition) => PublicKey
+
 /**
  * Reads an authorized_keys text, one line `services options keytype key [comment]` after the other. There is no partial
  * result: with one line wrong nothing in the text is to be relied on.
@@ -28,13 +31,13 @@ const SSH_FLAGS: ReadonlySet<string> = new Set(
  * @param file its name, for errors and positions
  * @throws SetupError `authorized-keys-invalid`, `key-private-in-public-place`, or `key-*` for a key that is unusable
  */
-export function parseLines(text: string, file: string): Allow[] {
+export function parseLines(text: string, file: string, readKey: ReadKey = readPublicKey): Allow[] {
   const allows: Allow[] = []
-  for (const line of contentLines(text, file, raise)) allows.push(parseLine(line.text, line.position))
+  for (const line of contentLines(text, file, raise)) allows.push(parseLine(line.text, line.position, readKey))
   return allows
 }
 
-function parseLine(text: string, position: SourcePosition): Allow {
+function parseLine(text: string, position: SourcePosition, readKey: ReadKey): Allow {
   const fields = splitFields(text, 4)
   const keyIndex = fields.findIndex((field) => KEY_WORD.test(field.text))
   const fault = asciiFault(text, keyIndex < 0 ? fields : fields.slice(0, keyIndex + 2), position)
@@ -52,7 +55,7 @@ function parseLine(text: string, position: SourcePosition): Allow {
   if (word === undefined) {
     throw syntaxError('no key: after the options write ssh-ed25519 …', at(position, text.trimEnd().length))
   }
-  const key = parseKey(word, base64, position)
+  const key = parseKey(word, base64, position, readKey)
   const here = at(position, serviceField.start)
   return { key, line: Object.freeze({ services, ...options, algorithm: algorithmFor(key.type), position: here }) }
 }
@@ -116,12 +119,12 @@ function parseServices(field: Field, position: SourcePosition): readonly string[
   return Object.freeze(services)
 }
 
-function parseKey(word: Field, base64: Field | undefined, position: SourcePosition): Allow['key'] {
+function parseKey(word: Field, base64: Field | undefined, position: SourcePosition, readKey: ReadKey): PublicKey {
   const here = at(position, word.start)
   if (!KEY_WORD.test(word.text)) {
     throw syntaxError(`not a key type: write one of ${Object.values(SSH_WORDS).join(', ')}`, here)
   }
   refuseUnsupportedWord(word.text, here)
   if (base64 === undefined) throw syntaxError(`the key itself is missing: write ${word.text} AAAA…`, here)
-  return readPublicKey(`${word.text} ${base64.text}`, at(position, base64.start))
+  return readKey(`${word.text} ${base64.text}`, at(position, base64.start))
 }

@@ -102,14 +102,14 @@ function faultOf(pattern: string): string | undefined {
   return undefined
 }
 
-/** One token of a pattern: a literal character, or one of these. `*` is compiled to PART and SOME. */
+/** A token of a pattern: a literal character, or one of these. `*` is compiled to PART and SOME. */
 const ONE = Symbol('one character')
 const PART = Symbol('one character of a part')
 const SOME = Symbol('any number of characters of a part')
 const ANY = Symbol('any number of any characters')
-type Pattern = readonly (string | symbol)[]
+export type Pattern = readonly (string | symbol)[]
 
-function compile(pattern: string): Pattern {
+export function compile(pattern: string): Pattern {
   const tokens: (string | symbol)[] = []
   for (let index = 0; index < pattern.length; index++) {
     const character = pattern.charAt(index)
@@ -133,13 +133,13 @@ function matchesPattern(pattern: Pattern, name: readonly string[]): boolean {
   reachable[0] = 1
   for (const token of pattern) {
     const next = new Uint8Array(name.length + 1)
-    const repeats = token === SOME || token === ANY
-    if (repeats) next[0] = reachable[0] ?? 0
+    const repeated = repeats(token)
+    if (repeated) next[0] = reachable[0] ?? 0
     let alive = next[0] === 1
     for (let index = 0; index < name.length; index++) {
       const accepted = accepts(token, name[index] as string)
-      const before = repeats ? next[index] : reachable[index]
-      if ((accepted && before === 1) || (repeats && reachable[index + 1] === 1)) {
+      const before = repeated ? next[index] : reachable[index]
+      if ((accepted && before === 1) || (repeated && reachable[index + 1] === 1)) {
         next[index + 1] = 1
         alive = true
       }
@@ -150,8 +150,14 @@ function matchesPattern(pattern: Pattern, name: readonly string[]): boolean {
   return reachable[name.length] === 1
 }
 
-function accepts(token: string | symbol, character: string): boolean {
+/** Whether a token can stand for a character. */
+export function accepts(token: string | symbol, character: string): boolean {
   if (token === ANY || token === ONE) return true
   if (token === PART || token === SOME) return character !== '.' && character !== '/' && character !== ':'
   return token === character
+}
+
+/** Whether a token stands for any number of characters, also for none. */
+export function repeats(token: string | symbol): boolean {
+  return token === SOME || token === ANY
 }

@@ -1,5 +1,6 @@
 import { createRemoteJWKSet, type RemoteJWKSet } from 'jose'
 import { SetupError } from '../errors.ts'
+import { milliseconds } from '../files/durations.ts'
 import { keyError } from '../keys/key-error.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
 import type { Policy } from './policy.ts'
@@ -143,10 +144,4 @@ function checkedUrl(url: URL | string): URL {
     throw new SetupError('option-invalid', 'a JWKS URL must not hold a user name or password: public keys need none')
   }
   return parsed
-}
-
-function milliseconds(option: string, seconds: number): number {
-  // setInterval() takes what is longer than 24 days for a millisecond
-  if (typeof seconds === 'number' && seconds > 0 && seconds <= 86_400) return seconds * 1000
-  throw new SetupError('option-invalid', `${option} must be a number above 0 and at most 86400`)
 }

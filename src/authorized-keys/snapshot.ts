@@ -1,6 +1,7 @@
 import type { SourcePosition } from '../errors.ts'
 import type { Algorithm } from '../keys/algorithms.ts'
 import type { PublicKey } from '../keys/public-key.ts'
+import type { PolicyRule } from '../policy.ts'
 import type { QueuePatterns } from './patterns.ts'
 
 /** What one line allows. It is tested as a whole: service and queue and window and algorithm, nothing across lines. */
@@ -22,6 +23,13 @@ export interface AuthorizedLine {
 /** A key and every line that names it. */
 export interface AuthorizedKey extends PublicKey {
   readonly lines: readonly AuthorizedLine[]
+  readonly usage: KeyUsage
+}
+
+/** The one thing about a key that changes. Generations of keys share it, and writing it costs a verifier nothing. */
+export interface KeyUsage {
+  /** when a message signed with it was last accepted, milliseconds since 1970 */
+  lastUsedAt: number | undefined
 }
 
 /** One generation of keys. It never changes: a newer one takes its place, and verifications in flight keep theirs. */
@@ -30,6 +38,8 @@ export interface KeySnapshot {
   readonly keys: ReadonlyMap<string, AuthorizedKey>
   /** Whether the key is named by a revocation. Revoked means compromised: refused whatever else is said about it. */
   isRevoked(key: PublicKey): boolean
+  /** what a queue_policy file says; the same list as before when that file did not change */
+  readonly policies?: readonly PolicyRule[]
 }
 
 /** Where a verifier gets its keys from. */
@@ -54,11 +64,22 @@ export interface Allow {
   readonly line: AuthorizedLine
 }
 
+/** What a snapshot takes along besides keys. */
+export interface SnapshotExtras {
+  readonly policies?: readonly PolicyRule[] | undefined
+  /** the generation before, which knows when keys were used */
+  readonly previous?: KeySnapshot | undefined
+}
+
 /**
  * @param allows in the order of the lines
  * @param revocations `SHA256:…` fingerprints and `kid:…` thumbprints
  */
-export function createSnapshot(allows: Iterable<Allow>, revocations: ReadonlySet<string>): KeySnapshot {
+export function createSnapshot(
+  allows: Iterable<Allow>,
+  revocations: ReadonlySet<string>,
+  { policies, previous }: SnapshotExtras = {},
+): KeySnapshot {
   const linesOf = new Map<string, { key: PublicKey; lines: AuthorizedLine[] }>()
   for (const { key, line } of allows) {
     const entry = linesOf.get(key.keyId)
@@ -67,11 +88,13 @@ export function createSnapshot(allows: Iterable<Allow>, revocations: ReadonlySet
   }
   const keys = new Map<string, AuthorizedKey>()
   for (const [keyId, { key, lines }] of linesOf) {
-    keys.set(keyId, Object.freeze({ ...key, lines: Object.freeze(lines) }))
+    const usage = previous?.keys.get(keyId)?.usage ?? { lastUsedAt: undefined }
+    keys.set(keyId, Object.freeze({ ...key, lines: Object.freeze(lines), usage }))
   }
   const revoked = new Set(revocations)
   return Object.freeze({
     keys,
     isRevoked: (key: PublicKey) => revoked.has(key.fingerprint) || revoked.has(`kid:${key.keyId}`),
+    ...(policies !== undefined && { policies }),
   })
 }

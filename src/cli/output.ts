@@ -1,3 +1,4 @@
+import { styleText } from 'node:util'
 import { SetupError } from '../errors.ts'
 import { printable } from '../text.ts'
 
@@ -16,7 +17,7 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** Ends a command: one line that says what is wrong, and one that says what to do. */
+/** Ends a command: one line that says what is wrong, and one that says what to do. An empty one only sets the exit code. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
   readonly hint: string | undefined
@@ -38,17 +39,25 @@ export function printJson(value: unknown): void {
 }
 
 export function say(text: string): void {
-  process.stderr.write(`${NAME}: ${printable(text)}\n`)
+  process.stderr.write(`${NAME}: ${printable(text.replaceAll('…', '...'))}\n`)
 }
 
 export function hint(text: string): void {
   say(`hint: ${text}`)
 }
 
+/** Colours for a terminal that has them, unless NO_COLOR is set; plain text for everything else. */
+export function paint(style: Parameters<typeof styleText>[0], text: string): string {
+  // hasColors() knows of NO_COLOR.
+  const colored = process.stdout.isTTY && process.stdout.hasColors()
+  return colored ? styleText(style, text, { validateStream: false }) : text
+}
+
 /** Says what ended a command. An error that is nobody's fault but ours is thrown on, with its stack. */
 export function complain(error: unknown): ExitCode {
   if (error instanceof CommandError) {
-    say(error.message)
+    // The answer no was printed already.
+    if (error.message !== '') say(error.message)
     if (error.hint !== undefined) hint(error.hint)
     return error.exitCode
   }

@@ -1,19 +1,54 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
+import { authorizeCommand } from './commands/authorize.ts'
+import { canCommand } from './commands/can.ts'
+import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
+import { explainCommand } from './commands/explain.ts'
+import { inspectCommand } from './commands/inspect.ts'
 import { keygenCommand } from './commands/keygen.ts'
+import { listCommand } from './commands/list.ts'
+import { revokeCommand } from './commands/revoke.ts'
+import { rotateCommand } from './commands/rotate.ts'
+import { signCommand } from './commands/sign.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { CommandError, complain, EXIT, type ExitCode, NAME } from './output.ts'
 
+/** In the order of the help. */
+const COMMANDS: readonly (() => Command)[] = [
+  demoCommand,
+  keygenCommand,
+  authorizeCommand,
+  rotateCommand,
+  revokeCommand,
+  checkCommand,
+  listCommand,
+  canCommand,
+  signCommand,
+  verifyCommand,
+  inspectCommand,
+  explainCommand,
+]
+
 const FIRST_STEPS = `
-First steps:
+The first day:
   1. ${NAME} demo
      what becomes of messages that are forged, changed, copied or late
-  2. ${NAME} keygen checkout --queues "orders.*"
-     writes checkout.key for the producer, prints the line that authorizes it
-  3. put that line into the authorized_keys file of the consumers, and wrap both
-     clients with wrapProducer and wrapConsumer
+  2. mkdir keys
+     ${NAME} keygen checkout --queues "orders.*" >> keys/authorized_keys
+     writes checkout.key for the producer, and the line that authorizes it
+  3. ${NAME} check keys && ${NAME} can keys checkout orders.new
+     before the consumers get to read it
+  4. wrap the producer's client: wrapProducer(client,
+       await Signer.fromFile('checkout.key', { service: 'checkout' }))
+     and the consumer's: wrapConsumer(client,
+       new Verifier({ keys: await AuthorizedKeys.fromDirectory('keys') }))
 
-Exit codes: 0 done, 1 failed or the answer is no, 2 wrong usage.`
+Later: authorize for a key that a service made itself, rotate for its next one, revoke
+for a stolen one, explain for a dead letter.
+
+Every command has --help, and --json where it prints. What it prints on stdout is data.
+Exit codes: 0 done or yes, 1 failed or no, 2 wrong usage.`
 
 /** Runs a command line, without the program's own name. */
 export async function run(args: readonly string[]): Promise<ExitCode> {
@@ -36,8 +71,9 @@ function createProgram(): Command {
     .description('authorized_keys for message queues: who may publish where, and with which key')
     .version(version)
     .helpCommand(false)
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText('after', FIRST_STEPS)
-  for (const command of [demoCommand(), keygenCommand()]) program.addCommand(command)
+  for (const command of COMMANDS) program.addCommand(command())
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: () => undefined })
   }

@@ -8,7 +8,7 @@ import { keyText } from './key-text.ts'
 import { looksLikeOpenSsh, openSshBlob, parseOpenSshLine, SSH_WORDS } from './openssh-public.ts'
 import { looksLikePem, onlyPemBlock } from './pem.ts'
 import { containsPrivateKey } from './private-material.ts'
-import { checkStrength } from './strength.ts'
+import { checkJwkStrength, checkStrength } from './strength.ts'
 
 /** A public key that passed every check of its type and strength. */
 export interface PublicKey {
@@ -129,7 +129,8 @@ function fromOpenSsh(text: string, position: SourcePosition | undefined): Public
   if (lines.length > 1)
     throw keyError('key-malformed', `${lines.length} lines stand here; write one key alone`, position)
   const jwk = parseOpenSshLine(line, position)
-  return checkedPublicKey(imported({ key: jwk, format: 'jwk' }, 'this OpenSSH key', position), undefined, position)
+  const keyObject = imported({ key: jwk, format: 'jwk' }, 'this OpenSSH key', position)
+  return described(keyObject, checkJwkStrength(jwk, position), undefined)
 }
 
 function imported(
@@ -150,7 +151,14 @@ function checkedPublicKey(
   algorithm: Algorithm | undefined,
   position: SourcePosition | undefined,
 ): PublicKey {
-  const { type, jwk } = checkStrength(keyObject, position)
+  return described(keyObject, checkStrength(keyObject, position), algorithm)
+}
+
+function described(
+  keyObject: KeyObject,
+  { type, jwk }: ReturnType<typeof checkStrength>,
+  algorithm: Algorithm | undefined,
+): PublicKey {
   return Object.freeze({
     keyObject,
     type,

@@ -47,6 +47,19 @@ export function checkStrength(
   }
 }
 
+/**
+ * The same of a public JWK with canonical members: exporting a key costs more than importing it, and whoever made the key
+ * from this JWK knows what would come out.
+ */
+export function checkJwkStrength(
+  jwk: JsonWebKey,
+  position: SourcePosition | undefined,
+): { readonly type: KeyType; readonly jwk: JsonWebKey } {
+  if (jwk.kty === 'RSA') return { type: 'rsa', jwk: checkRsa(jwk, position) }
+  if (jwk.kty === 'OKP') return { type: 'ed25519', jwk: checkEd25519(jwk, position) }
+  return { type: jwk.crv === 'P-256' ? 'p256' : 'p384', jwk }
+}
+
 function checkEd25519(jwk: JsonWebKey, position: SourcePosition | undefined): JsonWebKey {
   const point = Buffer.from(jwk.x ?? '', 'base64url')
   if (isLowOrderPoint(point)) {

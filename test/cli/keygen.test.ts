@@ -30,7 +30,7 @@ describe('keygen', () => {
       })
       expect(exitCode).toBe(0)
       const path = join(place.path, 'checkout.key')
-      const signer = await Signer.fromFile(path, { service: 'checkout', algorithm: alg })
+      using signer = await Signer.fromFile(path, { service: 'checkout', algorithm: alg })
       const broker = new MemoryBroker()
       const consumer = wrapConsumer(broker.connect(), new Verifier({ keys: AuthorizedKeys.parse(stdout) }))
       wrapProducer(broker.connect(), signer).publish('orders.new', Buffer.from('1'))

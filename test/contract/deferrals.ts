@@ -4,7 +4,7 @@ import type { DeferCode } from '../../src/reasons.ts'
 import type { VerifierOptions } from '../../src/verifier.ts'
 import type { Features, Harness } from './harness.ts'
 import { keys } from './keys.ts'
-import { eventually, openScene, settlements, text } from './scene.ts'
+import { eventually, openScene, settlements } from './scene.ts'
 import { FlakyStore } from './stores.ts'
 
 interface Fault {
@@ -78,7 +78,7 @@ export function deferralTests(harness: Harness, features: Features): void {
       await scene.send('during 2')
       await eventually(() => expect(scene.refusals).toEqual(features.ordered ? [code] : [code, code]))
       expect(scene.handled).toEqual(['before'])
-      expect(settlements(consumer)).toEqual(['ack before'])
+      await eventually(() => expect(settlements(consumer)).toEqual(['ack before']))
       expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
       fault.end()
       await eventually(() =>
@@ -110,7 +110,8 @@ export function deferralTests(harness: Harness, features: Features): void {
     const scene = await openScene(harness, { replay })
     const consumer = await scene.consume({
       handler: (delivered) => {
-        if (text(delivered.payload) === 'x') replay.up = false
+        // Once: the message behind it may be handled before the commit is tried again.
+        if (scene.handled.length === 1) replay.up = false
         delivered.ack()
       },
     })

@@ -90,7 +90,8 @@ export function fidelityTests(harness: Harness, features: Features): void {
     expect(scene.refusals).toEqual([code, code])
   })
 
-  it('hides headers that nobody signed from the handler, and keeps them apart', async () => {
+  it('hides headers that nobody signed from the handler, and keeps them apart', async ({ skip }) => {
+    skip(features.headersInBody === true, 'the transport has headersInBody')
     const scene = await openScene(harness)
     await scene.consume()
     const { payload, headers } = scene.sign({ payload: Buffer.from('x'), headers: { signed: 'yes' } })
@@ -106,7 +107,8 @@ export function fidelityTests(harness: Harness, features: Features): void {
     const scene = await openScene(harness)
     await scene.consume()
     const { payload, headers } = scene.sign('x')
-    await scene.attack({ payload, headers: { ...headers, 'x-admin': 'true' } })
+    const admin = features.headersInBody ? {} : { 'x-admin': 'true' }
+    await scene.attack({ payload, headers: { ...headers, ...admin } })
     await scene.settled()
     const message = scene.deliveries[0]?.message as object
     for (const seen of [message, { ...message }]) {
@@ -117,7 +119,7 @@ export function fidelityTests(harness: Harness, features: Features): void {
         destination: scene.destination,
       })
       expect(verdictOf(seen)).toMatchObject({ outcome: 'authorized' })
-      expect(Object.keys(unsignedHeaders(seen))).toContain('x-admin')
+      expect(Object.keys(unsignedHeaders(seen))).toEqual(expect.arrayContaining(Object.keys(admin)))
     }
   })
 

@@ -1,6 +1,6 @@
 import type { RejectCode } from '../../src/reasons.ts'
 import type { Signer } from '../../src/signer.ts'
-import type { Features, TestMessage } from './harness.ts'
+import type { Features, Harness, TestMessage } from './harness.ts'
 import { type Changes, elsewhere, future, impostor, past, resign, revoked, shop, stranger } from './keys.ts'
 import { paired } from './paired.ts'
 
@@ -22,13 +22,16 @@ const twice = Buffer.from('a'.repeat(16)).toString('base64url')
 const now = (): number => Math.floor(Date.now() / 1000)
 
 /** One for every code that a token can have: alone, or as one of a batch. */
-export function forgeries(features: Features, batch: boolean): Forgery[] {
+export function forgeries(
+  { batch = false, signedForm = (message) => message }: Harness,
+  features: Features,
+): Forgery[] {
   const as = (signer: Signer): Signer => (batch ? paired(signer) : signer)
   const properties = Object.fromEntries(features.properties.slice(0, 1).map((name) => [name, 'order']))
   const content: TestMessage = { payload, headers: { 'x-foreign': 'kept' }, properties }
 
   function signed(destination: string, signer: Signer = shop.signer): TestMessage {
-    return withToken(as(signer).sign({ destination, ...content }))
+    return withToken(as(signer).sign({ destination, ...signedForm(content) }))
   }
 
   function withToken(token: TestMessage['headers'] | unknown): TestMessage {
@@ -37,7 +40,7 @@ export function forgeries(features: Features, batch: boolean): Forgery[] {
 
   /** Signed by the shop, with another header or other claims. */
   function altered(destination: string, changes: Changes): TestMessage {
-    return withToken(resign(as(shop.signer).sign({ destination, ...content }), shop.key, changes))
+    return withToken(resign(as(shop.signer).sign({ destination, ...signedForm(content) }), shop.key, changes))
   }
 
   function forgery(
@@ -64,7 +67,7 @@ export function forgeries(features: Features, batch: boolean): Forgery[] {
     forgery(
       'token-duplicated',
       'nobody',
-      (to) => withToken([as(shop.signer).sign({ destination: to, ...content }), 'x']),
+      (to) => withToken([as(shop.signer).sign({ destination: to, ...signedForm(content) }), 'x']),
       {
         needs: 'repeatedHeaders',
       },
@@ -76,7 +79,7 @@ export function forgeries(features: Features, batch: boolean): Forgery[] {
     byService('key-revoked', revoked.signer, 'nobody'),
     forgery('alg-not-allowed', 'nobody', (to) => altered(to, { header: { alg: 'HS256' } })),
     forgery('signature-invalid', 'nobody', (to) => {
-      const token = as(shop.signer).sign({ destination: to, ...content })
+      const token = as(shop.signer).sign({ destination: to, ...signedForm(content) })
       return withToken(token.replace(/\.[^.~]*(?=~|$)/, `.${Buffer.alloc(64, 1).toString('base64url')}`))
     }),
     byService('service-mismatch', impostor, 'the key'),
@@ -91,13 +94,16 @@ export function forgeries(features: Features, batch: boolean): Forgery[] {
       ...signed(to),
       payload: Buffer.from('forged: another body'),
     })),
-    forgery(batch ? 'proof-invalid' : 'headers-mismatch', 'the service', (to) => {
+    forgery(batch && !features.headersInBody ? 'proof-invalid' : 'headers-mismatch', 'the service', (to) => {
       const message = signed(to)
-      return { ...message, headers: { ...message.headers, 'x-foreign': 'changed' } }
+      const planted = features.headersInBody ? { 'queueauth-reason': 'planted' } : { 'x-foreign': 'changed' }
+      return { ...message, headers: { ...message.headers, ...planted } }
     }),
     forgery('token-id-reused', 'the service', (to) => {
       const good = { payload: Buffer.from('good'), headers: {} }
-      const token = resign(as(shop.signer).sign({ destination: to, ...good }), shop.key, { claims: { jti: twice } })
+      const token = resign(as(shop.signer).sign({ destination: to, ...signedForm(good) }), shop.key, {
+        claims: { jti: twice },
+      })
       return [{ ...good, headers: { queueauth: token } }, altered(to, { claims: { jti: twice } })]
     }),
   ]

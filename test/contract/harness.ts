@@ -11,6 +11,10 @@ export interface Harness {
   createQueue(queue: string): Promise<void>
   /** the address of a message that is published to the queue */
   destinationOf(queue: string): string
+  /** what policies and dead letters call the queue, where that is not its name */
+  policyName?(queue: string): string
+  /** what of a message is signed, where that is not body, headers and properties as they are */
+  signedForm?(message: TestMessage): TestMessage
   /** A client that publishes, wrapped if there is a signer. */
   openProducer(signer?: Signer): Promise<TestProducer>
   /** Producers gather messages, and every token is one of a batch. Default: every message is signed alone. */
@@ -46,6 +50,14 @@ export interface Features {
   readonly positions?: boolean
   /** the client waits for the handler's promise, so that a rejection is what a throw is */
   readonly awaitsHandler?: boolean
+  /** headers are part of the body: whoever changes one changes the body, and none can be left unsigned */
+  readonly headersInBody?: boolean
+  /** storing a dead letter and settling its message is one step, between whose halves nothing can break */
+  readonly atomicDeadLetters?: boolean
+  /** a handler's promise settles its message, so that what a handler throws goes nowhere else */
+  readonly handlersSettle?: boolean
+  /** the client sends a body of any type, as text */
+  readonly anyBody?: boolean
   /** the properties a message can have */
   readonly properties: readonly (keyof CoveredProperties)[]
 }

@@ -14,6 +14,7 @@ export function paired(signer: Signer): Signer {
     service: signer.service,
     prepare: (message: Message) => signer.prepare(message),
     signPrepared,
+    signBatch: (messages: readonly Message[]) => signPrepared(messages.map((message) => signer.prepare(message))),
     sign: (message: Message) => signPrepared([signer.prepare(message)])[0],
   } as unknown as Signer
   known.set(signer, pairing)

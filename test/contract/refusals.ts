@@ -9,13 +9,16 @@ import type { Features, Harness, TestMessage } from './harness.ts'
 import { shop, stranger } from './keys.ts'
 import { bytesOf, eventually, openScene, settlements, text } from './scene.ts'
 
+/** Where a message differs cannot be told in a batch; a planted header can be told everywhere. */
+function batchOnly({ headersInBody }: Features): string[] {
+  return headersInBody ? ['body-mismatch'] : ['body-mismatch', 'headers-mismatch']
+}
+
 export function refusalTests(harness: Harness, features: Features): void {
-  const { batch = false } = harness
-  const all = forgeries(features, batch)
+  const all = forgeries(harness, features)
 
   it('are tried for every reason that one token can have', () => {
-    // In a batch it cannot be told what differs; a header that only dead letters have is tried below.
-    const others = batch ? ['body-mismatch', 'headers-mismatch'] : ['proof-invalid']
+    const others = harness.batch ? batchOnly(features) : ['proof-invalid']
     expect(new Set(all.map(({ code }) => code))).toEqual(new Set(REJECT_CODES.filter((code) => !others.includes(code))))
   })
 
@@ -32,17 +35,18 @@ export function refusalTests(harness: Harness, features: Features): void {
       await scene.attack(...messages)
       await scene.settled()
       const how = onRejected === 'reject' ? 'reject' : 'ack'
-      const expected = [...goods.map((good) => `ack ${good}`), `${how} ${text(bad.payload)}`]
-      await eventually(() => expect(settlements(consumer)).toEqual(expected))
+      // A rejected one may be settled before good ones that came earlier.
+      const expected = [...goods.map((good) => `ack ${good}`), `${how} ${text(bad.payload)}`].sort()
+      await eventually(() => expect(settlements(consumer).sort()).toEqual(expected))
       // One more message on the same client: nothing was settled twice, and the client lives.
       await scene.settled()
-      expect(settlements(consumer)).toEqual(expected)
+      expect(settlements(consumer).sort()).toEqual(expected)
       expect(scene.handled).toEqual(goods)
       expect(scene.refusals).toEqual([code])
       if (onRejected === 'dead-letter') {
         const [letter] = (await scene.deadLetters(1)) as [TestMessage]
         expectComplete(letter, bad)
-        expectExplained(letter, forgery, scene.queue, before)
+        expectExplained(letter, forgery, harness.policyName?.(scene.queue) ?? scene.queue, before)
         return
       }
       expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
@@ -123,9 +127,10 @@ export function refusalTests(harness: Harness, features: Features): void {
     const consumer = await scene.consume({ options: { deadLetter } })
     await scene.attack(forged('forged'))
     await eventually(() => expect(settlements(consumer)).toEqual(['ack forged']))
+    const queue = harness.policyName?.(scene.queue) ?? scene.queue
     expect(letters).toMatchObject([
-      { reason: 'token-malformed', queue: scene.queue },
-      { reason: 'token-malformed', queue: scene.queue },
+      { reason: 'token-malformed', queue },
+      { reason: 'token-malformed', queue },
     ])
     expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
   })
@@ -140,7 +145,7 @@ export function refusalTests(harness: Harness, features: Features): void {
     await scene.attack(forged('forged 2'))
     await scene.settled()
     expect(scene.handled).toEqual(['good'])
-    expect(settlements(consumer)).toEqual(['ack good'])
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack good']))
     await harness.repairDeadLetters(scene.queue)
     const letters = await scene.deadLetters(2)
     expect(letters.map(({ payload }) => text(payload)).sort()).toEqual(['forged 1', 'forged 2'])
@@ -153,7 +158,7 @@ export function refusalTests(harness: Harness, features: Features): void {
     await scene.attack(forged('forged'), scene.sign('signed'))
     await scene.settled()
     expect(scene.handled).toEqual(['forged', 'signed'])
-    expect(settlements(consumer)).toEqual(['ack forged', 'ack signed'])
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack forged', 'ack signed']))
     expect(scene.refusals).toEqual(['token-malformed'])
     const [bad, good] = scene.deliveries.map(({ message }) => message) as [object, object]
     expect([verdictOf(bad), senderOf(bad)]).toMatchObject([{ code: 'token-malformed' }, undefined])
@@ -187,7 +192,8 @@ function expectComplete(letter: TestMessage, sent: TestMessage): void {
   const foreign = Object.entries(headers).filter(([name]) => name === TOKEN_HEADER || !isReservedHeader(name))
   // What a broker writes itself when it dead-letters.
   const kept = foreign.filter(([name]) => !/^x-(?:first-|last-)?death/.test(name))
-  expect(bytesOf(Object.fromEntries(kept))).toEqual(bytesOf({ ...sent.headers }))
+  const own = Object.entries(sent.headers ?? {}).filter(([name]) => name === TOKEN_HEADER || !isReservedHeader(name))
+  expect(bytesOf(Object.fromEntries(kept))).toEqual(bytesOf(Object.fromEntries(own)))
   expect(bytesOf({ ...letter.properties })).toEqual(bytesOf({ ...sent.properties }))
 }
 

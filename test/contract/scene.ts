@@ -109,10 +109,8 @@ export async function openScene(harness: Harness, options: Partial<VerifierOptio
     },
     sign(message) {
       const content: TestMessage = typeof message === 'string' ? { payload: Buffer.from(message) } : message
-      return {
-        ...content,
-        headers: { ...content.headers, queueauth: signerOf(harness).sign({ destination, ...content }) },
-      }
+      const signed = { destination, ...(harness.signedForm?.(content) ?? content) }
+      return { ...content, headers: { ...content.headers, queueauth: signerOf(harness).sign(signed) } }
     },
     async settled() {
       const body = `sentinel ${++sentinels}`

@@ -9,6 +9,7 @@ const TRANSPORTS: ReadonlyMap<string, () => Promise<DemoTransport>> = new Map([
   ['memory', async () => (await import('../demo/memory.ts')).openMemory()],
   ['rabbitmq', async () => (await import('../demo/rabbitmq.ts')).openRabbitmq()],
   ['kafka', async () => (await import('../demo/kafka.ts')).openKafka()],
+  ['redis', async () => (await import('../demo/redis.ts')).openRedis()],
 ])
 const NAMES = [...TRANSPORTS.keys()]
 
@@ -25,6 +26,8 @@ On a real RabbitMQ, with amqplib installed in this folder:
   AMQP_URL=amqp://localhost queue-key-auth demo rabbitmq
 On a real Kafka, with kafkajs:
   KAFKA_BROKERS=localhost:9092 queue-key-auth demo kafka
+On a real Redis, with ioredis installed in this folder:
+  REDIS_URL=redis://localhost queue-key-auth demo redis
 It makes queues of its own and deletes them afterwards.
 
 Exits with 1 when a message does not end as it should.`,

@@ -1,14 +1,11 @@
 import { mkdir, open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Command, Option } from 'commander'
-import { QueuePatterns } from '../../authorized-keys/patterns.ts'
-import { SetupError } from '../../errors.ts'
 import { ALGORITHMS, type Algorithm } from '../../keys/algorithms.ts'
 import { generatePrivateKey } from '../../keys/generate.ts'
 import { Signer } from '../../signer.ts'
-import { quote } from '../../text.ts'
-import { isServiceName } from '../../token.ts'
-import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
+import { checkService, parseQueues } from '../arguments.ts'
+import { CommandError, hint, print, printJson, say } from '../output.ts'
 
 interface KeygenOptions {
   readonly queues?: string
@@ -39,13 +36,8 @@ A "/" in a service's name is a "+" in the name of its file.`,
 }
 
 async function keygen(service: string, { queues, out, alg, json }: KeygenOptions): Promise<void> {
-  if (!isServiceName(service)) {
-    throw new CommandError(`${quote(service)} is no name for a service`, {
-      hint: 'write 1 to 128 letters, digits and "._/-", with a letter or digit at both ends, such as checkout',
-      exitCode: EXIT.usage,
-    })
-  }
-  const patterns = parseQueues(queues, service)
+  checkService(service)
+  const { patterns } = parseQueues(queues, service)
   const privateKey = generatePrivateKey(alg)
   const signer = Signer.fromKey(privateKey, { service, algorithm: alg })
   const line = signer.authorizedKeysLine(patterns)
@@ -62,20 +54,6 @@ async function keygen(service: string, { queues, out, alg, json }: KeygenOptions
     if (process.stdout.isTTY) hint(`that line belongs into the authorized_keys file of whoever consumes ${queues}`)
   }
   if (alg === 'RS256') hint(`sign with Signer.fromFile(path, { service: '${service}', algorithm: 'RS256' })`)
-}
-
-function parseQueues(queues: string | undefined, service: string): readonly string[] {
-  const example = `write --queues "orders.*,invoices"`
-  if (queues === undefined) {
-    const message = `which queues may ${service} publish to? without --queues the key would authorize nothing`
-    throw new CommandError(message, { hint: `${example}, or --queues "**" for every queue`, exitCode: EXIT.usage })
-  }
-  try {
-    return QueuePatterns.parse(queues).patterns
-  } catch (error) {
-    if (!(error instanceof SetupError)) throw error
-    throw new CommandError(`--queues: ${error.message}`, { hint: example, exitCode: EXIT.usage, cause: error })
-  }
 }
 
 async function writePrivateKey(path: string, pem: string | Buffer): Promise<void> {

@@ -1,0 +1,230 @@
+import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { backOff } from '../../src/back-off.ts'
+import { SetupError } from '../../src/errors.ts'
+import { quote } from '../../src/text.ts'
+import type { Verifier } from '../../src/verifier.ts'
+import { type Argument, keyPrefixOf, openConnection, type RedisClient } from './client.ts'
+import { DeadLetterSink } from './dead-letters.ts'
+import { EntryHandler } from './entry-handler.ts'
+import type { RedisStreamsConsumerOptions } from './guarded-client.ts'
+import { destinationOf, type StreamEntry } from './message.ts'
+import { checkOptions } from './options.ts'
+import { StreamGroup } from './stream-group.ts'
+
+/** An entry in the hands of a handler: what was signed, without the token. `senderOf(message)` says who signed it. */
+export interface StreamMessage extends StreamEntry {
+  /** the same fields as text, by name; of a name that comes more than once the last */
+  readonly values: Readonly<Record<string, string>>
+}
+
+export interface ConsumeStreamOptions extends RedisStreamsConsumerOptions {
+  /** where the connections of the consumer are made from; it is left alone otherwise, wrapped or not */
+  readonly redis: RedisClient
+  /** as the client names it: its keyPrefix comes before it */
+  readonly stream: string
+  /** made, with the stream, where there is none */
+  readonly group: string
+  /** the name of this consumer in the group: its own, and the same after a restart */
+  readonly consumer: string
+  readonly verifier: Verifier
+  /** Resolves: the entry is acknowledged. Throws: it is delivered again after `claimIdleSeconds`. */
+  readonly handler: (message: StreamMessage) => unknown
+  /** the entry id after which a new group starts to read; default `0`, the beginning. `$`: what comes from now on */
+  readonly startId?: string
+  /** how many handlers may run at a time; default 10. With 1 entries are handled in order */
+  readonly concurrency?: number
+  /** how long a read waits for entries, in seconds, which is also how long `stop` may take; default 1 */
+  readonly blockSeconds?: number
+  /** after how many idle seconds an entry is delivered again, to whichever consumer; default 30 */
+  readonly claimIdleSeconds?: number
+  /** how often a handler may fail on one entry before it goes to the dead letters; default 10. `Infinity`: no limit */
+  readonly maxDeliveries?: number
+  /** hears what a handler threw; default: a process warning, once a stream */
+  readonly onError?: (error: unknown, message: StreamMessage) => void
+  /** stops the consumer, as `stop` does */
+  readonly signal?: AbortSignal
+}
+
+export interface StreamConsumer {
+  /** Reads nothing more, lets running handlers finish, acknowledges, and closes its connections. */
+  stop(): Promise<void>
+  /** resolves when it has stopped, by itself when its connections were ended */
+  readonly finished: Promise<void>
+}
+
+/**
+ * Consumes a stream as one of a group until it is stopped: own pending entries first, then new ones and those that others
+ * let lie. Reads on a connection of its own, and reconnects.
+ *
+ * @throws SetupError `client-unsupported`, `destination-invalid`, `option-invalid`
+ */
+export function consumeStream(options: ConsumeStreamOptions): StreamConsumer {
+  const resolved = resolve(options)
+  return new Consumption(options, resolved)
+}
+
+interface Resolved {
+  readonly key: string
+  readonly concurrency: number
+  readonly blockMs: number
+  readonly claimIdleMs: number
+}
+
+/** How many entries may wait (for a store, for dead letters) before nothing more is read. */
+const MAX_HELD = 1_000
+
+class Consumption implements StreamConsumer {
+  readonly finished: Promise<void>
+  readonly #options: ConsumeStreamOptions
+  readonly #resolved: Resolved
+  readonly #reading: RedisClient
+  readonly #working: RedisClient
+  readonly #group: StreamGroup
+  readonly #entries: EntryHandler
+  readonly #stopping = new AbortController()
+  /** where to go on among the own pending entries; undefined: they are all in hand */
+  #pendingAfter: string | undefined = '0'
+  #claimCursor = '0-0'
+  #claimAt = 0
+
+  constructor(options: ConsumeStreamOptions, resolved: Resolved) {
+    const { redis, group, consumer, verifier, deadLetterName, signal } = options
+    this.#options = options
+    this.#resolved = resolved
+    setMaxListeners(0, this.#stopping.signal)
+    this.#reading = this.#open(redis)
+    this.#working = this.#open(redis)
+    this.#group = new StreamGroup(this.#reading, this.#working, { stream: resolved.key, group, consumer })
+    const sink = new DeadLetterSink(() => this.#working, deadLetterName)
+    this.#entries = new EntryHandler(options, this.#group, sink, this.#working, this.#stopping.signal)
+    // What was sent in reply to a read when the connection broke is pending and in nobody's hand.
+    this.#reading.on('ready', () => {
+      this.#pendingAfter = '0'
+    })
+    if (signal?.aborted) this.#stopping.abort()
+    signal?.addEventListener('abort', () => this.#stopping.abort(), { once: true, signal: this.#stopping.signal })
+    sink.faultOf(resolved.key).then(
+      (fault) => {
+        if (fault !== undefined) verifier.warnings.once(`dead letters ${resolved.key}`, fault)
+      },
+      (error: unknown) => this.#report(error),
+    )
+    this.finished = this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.finished
+  }
+
+  #open(redis: RedisClient): RedisClient {
+    const connection = openConnection(redis)
+    connection.on('error', (error: unknown) => this.#report(error))
+    connection.on('end', () => this.#stopping.abort())
+    return connection
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    const keeping = setInterval(() => void this.#keep(), this.#resolved.claimIdleMs / 3).unref()
+    for (let attempt = 0; !signal.aborted; ) {
+      try {
+        await this.#group.create(this.#options.startId ?? '0')
+        // Only an error ends it: the group may be gone, and entries may have been lost on their way here.
+        for (;;) {
+          if (signal.aborted) break
+          await this.#next()
+          attempt = 0
+        }
+      } catch (error) {
+        if (signal.aborted) break
+        this.#report(error)
+        this.#pendingAfter = '0'
+        await sleep(backOff(attempt++), undefined, { signal }).catch(() => undefined)
+      }
+    }
+    await this.#entries.drain()
+    clearInterval(keeping)
+    this.#reading.disconnect()
+    this.#working.disconnect()
+  }
+
+  async #next(): Promise<void> {
+    const { concurrency, blockMs, claimIdleMs } = this.#resolved
+    const entries = this.#entries
+    while (entries.active >= concurrency || entries.held >= MAX_HELD) {
+      await entries.change()
+      if (this.#stopping.signal.aborted) return
+    }
+    const room = concurrency - entries.active
+    if (this.#pendingAfter !== undefined) {
+      const after = this.#pendingAfter
+      const page = await this.#group.readPending(room, after)
+      const last = page.at(-1)
+      // A reconnect meanwhile wants it from the beginning.
+      if (this.#pendingAfter === after) this.#pendingAfter = last && String(last[0])
+      entries.take(page, await this.#group.deliveryCounts(page, entries.inHand))
+    } else if (performance.now() >= this.#claimAt) {
+      const { cursor, entries: page } = await this.#group.claimIdle(claimIdleMs, this.#claimCursor, room)
+      this.#claimCursor = cursor
+      if (cursor === '0-0') this.#claimAt = performance.now() + claimIdleMs / 2
+      entries.take(page, await this.#group.deliveryCounts(page, entries.inHand))
+    } else {
+      entries.take(await this.#group.readNew(room, blockMs), new Map())
+    }
+  }
+
+  async #keep(): Promise<void> {
+    try {
+      await this.#group.keep(this.#entries.ids)
+    } catch (error) {
+      this.#report(error)
+    }
+  }
+
+  #report(error: unknown): void {
+    if (this.#stopping.signal.aborted) return
+    const { key } = this.#resolved
+    const text = error instanceof Error ? error.message : String(error)
+    this.#options.verifier.warnings.once(
+      `redis ${key} ${text.split(' ')[0]}`,
+      `stream ${quote(key)}: ${quote(text, 200)}; trying again`,
+    )
+  }
+}
+
+function resolve(options: ConsumeStreamOptions): Resolved {
+  const { redis, stream, group, consumer, verifier, handler, startId = '0' } = options
+  const { concurrency = 10, blockSeconds = 1, claimIdleSeconds = 30, maxDeliveries = 10 } = options
+  if (typeof redis?.sendCommand !== 'function' || typeof redis.duplicate !== 'function') {
+    throw new SetupError('client-unsupported', 'redis must be a Redis or a Cluster of ioredis')
+  }
+  checkOptions(options)
+  for (const [name, value] of Object.entries({ stream, group, consumer })) {
+    if (typeof value !== 'string' || value === '') throw new SetupError('option-invalid', `${name} must be a text`)
+  }
+  if (typeof handler !== 'function') throw new SetupError('option-invalid', 'handler must be a function')
+  if (typeof verifier?.check !== 'function') throw new SetupError('option-invalid', 'verifier must be a Verifier')
+  if (!/^(?:\$|\d+(?:-\d+)?)$/.test(startId)) {
+    throw new SetupError('option-invalid', 'startId must be an entry id, "0" for the beginning or "$" for the end')
+  }
+  if (!Number.isInteger(concurrency) || concurrency < 1) {
+    throw new SetupError('option-invalid', 'concurrency must be a whole number, 1 or more')
+  }
+  if (!(blockSeconds > 0 && blockSeconds <= 60)) {
+    throw new SetupError('option-invalid', 'blockSeconds must be a number of seconds above 0 and at most 60')
+  }
+  if (!(claimIdleSeconds > 0 && Number.isFinite(claimIdleSeconds))) {
+    throw new SetupError('option-invalid', 'claimIdleSeconds must be a positive number of seconds')
+  }
+  if (!(maxDeliveries >= 1)) throw new SetupError('option-invalid', 'maxDeliveries must be 1 or more, or Infinity')
+  const key: Argument = keyPrefixOf(redis) + stream
+  destinationOf(key)
+  return {
+    key,
+    concurrency,
+    blockMs: Math.max(1, Math.round(blockSeconds * 1000)),
+    claimIdleMs: Math.max(1, Math.round(claimIdleSeconds * 1000)),
+  }
+}

@@ -1,0 +1,217 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { backOff } from '../../src/back-off.ts'
+import { publish } from '../../src/events.ts'
+import { type Admission, Guard } from '../../src/guard.ts'
+import { printable, quote } from '../../src/text.ts'
+import { mark } from '../../src/verdict.ts'
+import type { RedisClient } from './client.ts'
+import type { ConsumeStreamOptions, StreamMessage } from './consume-stream.ts'
+import type { DeadLetterSink } from './dead-letters.ts'
+import { deliveryOf } from './delivery.ts'
+import { pairs, type StreamEntry, withoutToken } from './message.ts'
+import type { RawEntry } from './reads.ts'
+import type { StreamGroup } from './stream-group.ts'
+
+/** Why an entry is among the dead letters whose handler failed every time. No reason code: it was authorized. */
+export const DELIVERIES_EXCEEDED = 'deliveries-exceeded'
+
+/** Takes entries through the guard and the handler, and acknowledges them. */
+export class EntryHandler {
+  readonly #options: ConsumeStreamOptions
+  readonly #group: StreamGroup
+  readonly #sink: DeadLetterSink
+  readonly #connection: RedisClient
+  readonly #stopping: AbortSignal
+  readonly #guard: Guard<StreamEntry>
+  readonly #inHand = new Map<string, Promise<unknown>>()
+  readonly #held = new Set<string>()
+  #running = 0
+  #changed: () => void = () => undefined
+  #change: Promise<void> | undefined
+
+  constructor(
+    options: ConsumeStreamOptions,
+    group: StreamGroup,
+    sink: DeadLetterSink,
+    connection: RedisClient,
+    stopping: AbortSignal,
+  ) {
+    this.#options = options
+    this.#group = group
+    this.#sink = sink
+    this.#connection = connection
+    this.#stopping = stopping
+    const { onRejected, deadLetter, onVerdict } = options
+    this.#guard = new Guard<StreamEntry>(options.verifier, {
+      ...(onRejected !== undefined && { onRejected }),
+      ...(deadLetter !== undefined && { deadLetter }),
+      ...(onVerdict !== undefined && { onVerdict }),
+      signal: stopping,
+    })
+    stopping.addEventListener('abort', () => this.#changed(), { once: true })
+  }
+
+  get ids(): string[] {
+    return [...this.#inHand.keys()]
+  }
+
+  get inHand(): number {
+    return this.#inHand.size
+  }
+
+  /** waiting for a store, for keys or for a place for their dead letters */
+  get held(): number {
+    return this.#held.size
+  }
+
+  /** being checked or handled */
+  get active(): number {
+    return this.#inHand.size - this.#held.size
+  }
+
+  /** Resolves when an entry has ended or is held, or the consumer stops. */
+  change(): Promise<void> {
+    if (this.#stopping.aborted) return Promise.resolve()
+    this.#change ??= new Promise((resolve) => {
+      this.#changed = () => {
+        this.#change = undefined
+        resolve()
+      }
+    })
+    return this.#change
+  }
+
+  take(entries: readonly RawEntry[], deliveries: ReadonlyMap<string, number>): void {
+    const { stream, group } = this.#group
+    for (const [rawId, fields] of entries) {
+      const id = String(rawId)
+      if (this.#inHand.has(id)) continue
+      const entry: StreamEntry = { stream, group, id, fields: fields ?? [] }
+      const done = fields === null ? this.#forget(entry) : this.#receive(entry, deliveries.get(id) ?? 1)
+      if (done === undefined) continue
+      this.#inHand.set(
+        id,
+        done.finally(() => {
+          this.#inHand.delete(id)
+          this.#held.delete(id)
+          this.#changed()
+        }),
+      )
+    }
+  }
+
+  /** Resolves when nothing is in hand any more. */
+  async drain(): Promise<void> {
+    while (this.#inHand.size > 0) await Promise.all(this.#inHand.values())
+    this.#guard.close()
+  }
+
+  async #receive(entry: StreamEntry, deliveries: number): Promise<void> {
+    const delivery = deliveryOf(entry, entry, this.#sink, (admission) => this.#handle(entry, admission, deliveries))
+    const held = (): void => {
+      this.#held.add(entry.id)
+      this.#changed()
+    }
+    await this.#guard.receive({ ...delivery, held })
+  }
+
+  async #handle(entry: StreamEntry, admission: Admission, deliveries: number): Promise<void> {
+    const { concurrency = 10, maxDeliveries = 10, handler } = this.#options
+    this.#held.delete(entry.id)
+    // One that was held comes on top of those that were read because there was room for them.
+    while (this.#running >= concurrency && !this.#stopping.aborted) await this.change()
+    if (this.#stopping.aborted) {
+      await admission.release()
+      return
+    }
+    this.#running++
+    try {
+      if (deliveries > maxDeliveries) await this.#giveUp(entry, admission, deliveries)
+      else {
+        const message = view(entry, admission)
+        try {
+          await handler(message)
+        } catch (error) {
+          await admission.release()
+          this.#failed(error, message)
+          return
+        }
+        if (await admission.commit()) await this.#acknowledge(entry)
+      }
+    } finally {
+      this.#running--
+      this.#changed()
+    }
+  }
+
+  /** The effect exists and is written down; until Redis knows, the entry would be delivered again. */
+  async #acknowledge(entry: StreamEntry): Promise<void> {
+    for (let attempt = 0; this.#connection.status !== 'end'; attempt++) {
+      try {
+        await this.#sink.acknowledge(entry)
+        return
+      } catch {
+        // Not reachable: the loop waits longer and tries again, until the connection is given up.
+        await sleep(backOff(attempt))
+      }
+    }
+  }
+
+  async #giveUp(entry: StreamEntry, admission: Admission, deliveries: number): Promise<void> {
+    await admission.release()
+    const { stream } = entry
+    const detail = `its handler failed, or its consumer ended, ${deliveries - 1} times (maxDeliveries)`
+    try {
+      await this.#sink.store(entry, {
+        'queueauth-reason': DELIVERIES_EXCEEDED,
+        'queueauth-detail': detail,
+        'queueauth-queue': stream,
+        'queueauth-at': new Date().toISOString(),
+      })
+    } catch (error) {
+      // It stays pending, and is delivered again when it has been idle for long enough.
+      this.#warn('give up', `stream ${quote(stream)}: a dead letter cannot be written: ${describe(error)}`)
+      return
+    }
+    const notice = `stream ${quote(stream)}: an entry went to the dead letters: ${detail}`
+    if (!publish('queue-key-auth:notice', () => ({ queue: stream, notice: DELIVERIES_EXCEEDED, detail: notice }))) {
+      this.#warn(DELIVERIES_EXCEEDED, notice)
+    }
+  }
+
+  /** It was trimmed or deleted while it was pending, so nothing is left to check or to handle. */
+  async #forget(entry: StreamEntry): Promise<void> {
+    await this.#acknowledge(entry)
+    const { stream } = entry
+    this.#warn('trimmed', `stream ${quote(stream)}: a pending entry was trimmed or deleted before it was handled`)
+  }
+
+  #failed(error: unknown, message: StreamMessage): void {
+    const { onError } = this.#options
+    if (onError === undefined) {
+      this.#warn('handler', `stream ${quote(message.stream)}: the handler failed: ${describe(error)}`)
+      return
+    }
+    try {
+      onError(error, message)
+    } catch (thrown) {
+      this.#warn('onError', `onError threw: ${describe(thrown)}`)
+    }
+  }
+
+  #warn(what: string, text: string): void {
+    this.#options.verifier.warnings.once(`${this.#group.stream} ${what}`, text)
+  }
+}
+
+function view(entry: StreamEntry, { verdict, verified, release }: Admission): StreamMessage {
+  const fields = verified === undefined ? entry.fields : withoutToken(entry.fields)
+  const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
+  const message: StreamMessage = { ...entry, fields, values }
+  mark(message, { verdict, unsignedHeaders: {}, release })
+  return message
+}
+
+function describe(error: unknown): string {
+  return printable(error instanceof Error ? error.message : String(error)).slice(0, 200)
+}

@@ -1,0 +1,74 @@
+import { SetupError } from '../../src/errors.ts'
+import type { Signer } from '../../src/signer.ts'
+import type { Verifier } from '../../src/verifier.ts'
+import { wrapOnce } from '../../src/wrapping.ts'
+import type { RedisClient } from './client.ts'
+import { GuardedClient, type RedisStreamsConsumerOptions } from './guarded-client.ts'
+import { checkOptions } from './options.ts'
+import { type ProducerOptions, signCommands } from './producer.ts'
+
+export { isWrapped } from '../../src/wrapping.ts'
+export type { RedisClient } from './client.ts'
+export { type ConsumeStreamOptions, consumeStream, type StreamConsumer, type StreamMessage } from './consume-stream.ts'
+export type { RedisStreamsConsumerOptions } from './guarded-client.ts'
+export type { StreamEntry } from './message.ts'
+export type { ProducerOptions } from './producer.ts'
+
+/**
+ * From now on every entry that the client adds to a stream is signed, for the destination `redis:<physical key>`: by
+ * `xadd`, `call`, pipelines, MULTI and autopipelining. Lua scripts cannot be signed, and what `duplicate()` gives is not
+ * wrapped.
+ *
+ * @returns the client itself, a `Redis` or a `Cluster`
+ * @throws SetupError `client-unsupported`, `already-wrapped`, `option-invalid`; an XADD that cannot be signed rejects with
+ * `option-invalid`, `destination-invalid` or `header-reserved`
+ */
+export function wrapProducer<Client extends RedisClient>(
+  client: Client,
+  signer: Signer,
+  options: ProducerOptions = {},
+): Client {
+  requireClient(client)
+  wrapOnce(client, 'producer', signer, () => signCommands(client, signer, options))
+  return client
+}
+
+/**
+ * From now on XREADGROUP, XCLAIM and XAUTOCLAIM of the client show authorized entries only, without their tokens; rejected
+ * ones go to the stream `{<key>}:dlq`. `consumeStream` runs the whole loop.
+ *
+ * @returns the client itself, a `Redis` or a `Cluster`
+ * @throws SetupError `client-unsupported`, `already-wrapped`, `already-consuming`, `option-invalid`; a read rejects with
+ * `no-ack-refused` for NOACK, and with `option-invalid` for XREAD, XRANGE and reads in a MULTI
+ */
+export function wrapConsumer<Client extends RedisClient>(
+  client: Client,
+  verifier: Verifier,
+  options: RedisStreamsConsumerOptions = {},
+): Client {
+  requireClient(client)
+  checkOptions(options)
+  wrapOnce(client, 'consumer', verifier, () => {
+    requireIdle(client)
+    new GuardedClient(client, verifier, options).decorate()
+  })
+  return client
+}
+
+function requireClient(client: unknown): void {
+  const { sendCommand, duplicate, options } = (client ?? {}) as Partial<RedisClient>
+  if (typeof sendCommand !== 'function' || typeof duplicate !== 'function' || typeof options !== 'object') {
+    throw new SetupError('client-unsupported', 'this is no client of ioredis; pass a Redis or a Cluster')
+  }
+  if ((options as { monitor?: unknown }).monitor) {
+    throw new SetupError('client-unsupported', 'a client in monitor mode sends no commands; pass another one')
+  }
+}
+
+/** The reply to a read that is under way would be shown unchecked. */
+function requireIdle(client: RedisClient): void {
+  const { commandQueue } = client as { commandQueue?: { toArray(): { command: { name: string } }[] } }
+  const reading = commandQueue?.toArray().some(({ command }) => /^x(?:readgroup|claim|autoclaim)$/i.test(command.name))
+  if (!reading) return
+  throw new SetupError('already-consuming', 'the client waits for entries already; call wrapConsumer before it reads')
+}

@@ -1,0 +1,185 @@
+import { join } from 'node:path'
+import { SetupError, type SourcePosition } from '../errors.ts'
+import { type DirectoryFiles, type LimitOf, readDirectory } from '../files/read-directory.ts'
+import { keyError } from '../keys/key-error.ts'
+import { MAX_KEY_OCTETS } from '../keys/key-text.ts'
+import { containsPrivateKey } from '../keys/private-key.ts'
+import { type PublicKey, readPublicKey } from '../keys/public-key.ts'
+import { parseLines, type ReadKey } from './lines.ts'
+import { parseQueuePolicy, type QueuePolicyLine } from './queue-policy.ts'
+import { parseRevokedKeys } from './revoked-keys.ts'
+import type { Allow } from './snapshot.ts'
+import { MAX_FILE_LENGTH, syntaxError } from './syntax.ts'
+
+export const AUTHORIZED_KEYS = 'authorized_keys'
+export const REVOKED_KEYS = 'revoked_keys'
+export const QUEUE_POLICY = 'queue_policy'
+
+/** What a directory says at one moment. Whatever is wrong, every revocation that can be read is here. */
+export interface Generation {
+  readonly allows: readonly Allow[]
+  readonly revocations: ReadonlySet<string>
+  readonly policies: readonly QueuePolicyLine[]
+  /** the files that were read, with their texts */
+  readonly texts: ReadonlyMap<string, string>
+  /** everything that is wrong; with a single fault, allows and policies are not to be relied on */
+  readonly faults: readonly SetupError[]
+}
+
+/**
+ * Whether a file holds authorized keys: `authorized_keys` itself, or a part of it such as `billing.authorized_keys`. Parts
+ * lie beside it and not in a directory of their own, because a Kubernetes ConfigMap has no directories.
+ */
+export function isAuthorizedKeysFile(name: string): boolean {
+  return name === AUTHORIZED_KEYS || name.endsWith(`.${AUTHORIZED_KEYS}`)
+}
+
+/** Files that are not ours are looked at for private keys, and no key file is longer than this. */
+export const limitOf: LimitOf = (name) =>
+  isAuthorizedKeysFile(name) || name === REVOKED_KEYS || name === QUEUE_POLICY
+    ? { octets: MAX_FILE_LENGTH, mayBeLonger: false }
+    : { octets: MAX_KEY_OCTETS, mayBeLonger: true }
+
+/**
+ * Reads a directory of keys once, for whoever wants to know everything that is wrong with it.
+ *
+ * @throws SetupError `key-file-unreadable` for the directory as a whole
+ */
+export async function readGeneration(directory: string): Promise<Generation> {
+  return parseGeneration(await readDirectory(directory, limitOf), directory)
+}
+
+/** @param readKey reads the key of a line, for whoever has read most of them before */
+export function parseGeneration(
+  { files }: DirectoryFiles,
+  directory: string,
+  readKey: ReadKey = readPublicKey,
+): Generation {
+  const faults: SetupError[] = []
+  const note = (error: SetupError): void => void faults.push(error)
+  const texts = new Map<string, string>()
+  const allows: Allow[] = []
+  let revocations: ReadonlySet<string> = new Set()
+  let policies: readonly QueuePolicyLine[] = []
+  for (const [name, content] of files) {
+    const file = join(directory, name)
+    const isOurs = isAuthorizedKeysFile(name) || name === REVOKED_KEYS || name === QUEUE_POLICY
+    if (!isOurs) {
+      const fault = content instanceof SetupError ? undefined : strangerFault(name, content, { file })
+      if (fault !== undefined) note(fault)
+      continue
+    }
+    if (content instanceof SetupError) {
+      note(content)
+      continue
+    }
+    // What is not UTF-8 becomes U+FFFD, which is refused everywhere but in comments.
+    const text = content.toString('utf8')
+    texts.set(name, text)
+    if (name === REVOKED_KEYS) revocations = parseRevokedKeys(text, file, note)
+    else if (name === QUEUE_POLICY) policies = noting(note, policies, () => parseQueuePolicy(text, file))
+    else allows.push(...noting(note, [], () => parseLines(text, file, readKey)))
+  }
+  if (allows.length === 0 && faults.length === 0) note(nobody(files, directory))
+  return { allows, revocations, policies, texts, faults }
+}
+
+function noting<T>(note: (error: SetupError) => void, otherwise: T, parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+    note(error)
+    return otherwise
+  }
+}
+
+/** A file nobody asked for is nobody's business, unless it holds a secret or is meant to be one of ours. */
+function strangerFault(name: string, content: Buffer, position: SourcePosition): SetupError | undefined {
+  if (containsPrivateKey(content)) {
+    return keyError(
+      'key-private-in-public-place',
+      'a private key among the authorized keys: remove it from here and treat it as compromised',
+      position,
+    )
+  }
+  const plain = name
+    .toLowerCase()
+    .replace(/\.txt$/, '')
+    .replaceAll('-', '_')
+    .replace(/(?:ies|y|s)$/, '')
+  const meant = [AUTHORIZED_KEYS, REVOKED_KEYS, QUEUE_POLICY].find((own) => own.replace(/(?:ies|y|s)$/, '') === plain)
+  return meant === undefined ? undefined : syntaxError(`a file of this name is not read: call it ${meant}`, position)
+}
+
+function nobody(files: DirectoryFiles['files'], directory: string): SetupError {
+  if (![...files.keys()].some(isAuthorizedKeysFile)) {
+    const others = [...files.keys()].some((name) => /\.(?:pem|pub|jwk)$/.test(name))
+    const store = others ? ', or fill a FileKeyStore and pass it to AuthorizedKeys.fromKeyStore()' : ''
+    return keyError('key-file-unreadable', `there is no file ${AUTHORIZED_KEYS} here: write one${store}`, {
+      file: directory,
+    })
+  }
+  const file = join(directory, AUTHORIZED_KEYS)
+  return syntaxError('no line authorizes anybody: write service queues="…" ssh-ed25519 …', { file })
+}
+
+/**
+ * What a generation lost that does not get lost on purpose. A file that was there and is missing or empty, and revocations
+ * that are gone from a file without a line break at its end: that is how a file looks that was cut off.
+ *
+ * @param before the last generation that had no fault
+ * @param inForce every revocation that is
+ */
+export function lossesSince(
+  before: Generation,
+  now: Generation,
+  inForce: ReadonlySet<string>,
+  directory: string,
+): SetupError[] {
+  const losses: SetupError[] = []
+  for (const name of [AUTHORIZED_KEYS, REVOKED_KEYS, QUEUE_POLICY]) {
+    const text = now.texts.get(name)
+    const file = join(directory, name)
+    // one that cannot be read has its fault already
+    const isKnown = now.faults.some(({ position }) => position?.file === file)
+    if (isKnown || (before.texts.get(name) ?? '') === '') continue
+    const advice = 'put it back, or leave a comment line in it to say that it is empty on purpose'
+    if (text === undefined)
+      losses.push(keyError('key-file-unreadable', `it was here and is missing: ${advice}`, { file }))
+    else if (text === '') losses.push(syntaxError(`it had lines and is empty: ${advice}`, { file }))
+  }
+  const text = now.texts.get(REVOKED_KEYS) ?? ''
+  const gone = [...inForce].filter((revocation) => !now.revocations.has(revocation)).length
+  if (gone > 0 && text !== '' && !text.endsWith('\n')) {
+    losses.push(
+      syntaxError(
+        `${gone} of its revocations are gone and it does not end with a line break, as if it were cut off: end the last line if that is meant`,
+        { file: join(directory, REVOKED_KEYS) },
+      ),
+    )
+  }
+  return losses
+}
+
+/** Reads keys, and remembers those of the last good generation: most of them come again, and reading one takes time. */
+export class KnownKeys {
+  #good: ReadonlyMap<string, PublicKey> = new Map()
+  #seen = new Map<string, PublicKey>()
+
+  /** Begins a generation. */
+  reader(): ReadKey {
+    const seen = new Map<string, PublicKey>()
+    this.#seen = seen
+    return (text, position) => {
+      const key = seen.get(text) ?? this.#good.get(text) ?? readPublicKey(text, position)
+      seen.set(text, key)
+      return key
+    }
+  }
+
+  /** The generation that was begun last is good. */
+  keep(): void {
+    this.#good = this.#seen
+  }
+}

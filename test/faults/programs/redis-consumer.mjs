@@ -1,0 +1,43 @@
+// A consumer that is killed from outside, at any moment. Its effects go to a file, one line each.
+
+import { appendFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+
+const { built, url, storeUrl, stream, consumer, authorizedKeys, effectsFile, handlerMs } = JSON.parse(process.argv[2])
+const { AuthorizedKeys, RedisReplayStore, subscribe, Verifier } = await import(join(built, 'src/index.js'))
+const { consumeStream } = await import(join(built, 'adapters/redis-streams/index.js'))
+
+process.on('disconnect', () => process.exit(1))
+
+let replay
+if (storeUrl !== undefined) {
+  const store = new Redis(storeUrl, { retryStrategy: () => 100 })
+  store.on('error', () => undefined)
+  replay = new RedisReplayStore(store, { timeoutSeconds: 0.5 })
+}
+let held = 0
+subscribe('queue-key-auth:held', () => held++)
+const running = consumeStream({
+  redis: new Redis(url),
+  stream,
+  group: 'workers',
+  consumer,
+  verifier: new Verifier({ keys: AuthorizedKeys.parse(authorizedKeys), ...(replay && { replay }) }),
+  blockSeconds: 0.05,
+  claimIdleSeconds: 1,
+  concurrency: 20,
+  handler: async ({ values }) => {
+    if (handlerMs > 0) await sleep(Math.random() * handlerMs)
+    appendFileSync(effectsFile, `${values.n}\n`)
+  },
+})
+process.on('message', async (message) => {
+  if (message !== 'close') return
+  await running.stop()
+  process.send({ held })
+  process.disconnect()
+  process.exit(0)
+})
+process.send('consuming')

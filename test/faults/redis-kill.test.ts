@@ -1,0 +1,167 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { wrapProducer } from '../../adapters/redis-streams/index.ts'
+import { testKeys } from '../../src/testing.ts'
+import { startRedis, uniqueName } from '../brokers/index.ts'
+import { builtProgram } from '../built.ts'
+
+const url = inject('redisUrl')
+const program = fileURLToPath(new URL('programs/redis-consumer.mjs', import.meta.url))
+const PATIENCE = { timeout: 60_000, interval: 50 }
+const { signer } = testKeys('checkout')
+
+describe.skipIf(url === undefined)('Redis Streams: consumers that end at any moment', () => {
+  let built: string
+  let folder: string
+  let raw: Redis
+  let signing: Redis
+  const children = new Set<ChildProcess>()
+
+  beforeAll(async () => {
+    built = await builtProgram()
+    folder = await mkdtemp(join(tmpdir(), 'queue-key-auth-redis-'))
+    raw = new Redis(url as string)
+    signing = wrapProducer(new Redis(url as string), signer)
+  })
+  afterAll(async () => {
+    for (const child of children) child.kill('SIGKILL')
+    raw.disconnect()
+    signing.disconnect()
+    await rm(folder, { recursive: true })
+  })
+
+  function scene(): {
+    stream: string
+    effects(): string[]
+    start(consumer: string, more?: object): Promise<ChildProcess>
+    pending(): Promise<number>
+    waiting(): Promise<number>
+  } {
+    const stream = uniqueName('kill')
+    const effectsFile = join(folder, stream)
+    writeFileSync(effectsFile, '')
+    return {
+      stream,
+      effects: () => readFileSync(effectsFile, 'utf8').split('\n').slice(0, -1),
+      async start(consumer, more = {}) {
+        const authorizedKeys = signer.authorizedKeysLine('**')
+        const job = { built, url, stream, consumer, authorizedKeys, effectsFile, handlerMs: 5, ...more }
+        const child = fork(program, [JSON.stringify(job)], { execArgv: ['--no-warnings'] })
+        children.add(child)
+        child.once('exit', () => children.delete(child))
+        await once(child, 'message')
+        return child
+      },
+      pending: async () => Number(((await raw.xpending(stream, 'workers')) as unknown[])[0]),
+      async waiting() {
+        const groups = (await raw.xinfo('GROUPS', stream)) as unknown[][]
+        return Number(groups[0]?.[groups[0].indexOf('lag') + 1])
+      },
+    }
+  }
+
+  async function close(child: ChildProcess): Promise<{ held: number }> {
+    const said = once(child, 'message')
+    child.send('close')
+    const [last] = (await said) as [{ held: number }]
+    if (child.exitCode === null) await once(child, 'exit')
+    expect(child.exitCode).toBe(0)
+    return last
+  }
+
+  it('kill -9, two consumers, 5,000 messages, half of them bad: none is lost', { timeout: 120_000 }, async () => {
+    const { stream, effects, start, pending, waiting } = scene()
+    const good = numbered('good', 2_500)
+    const bad = numbered('bad', 2_500)
+    for (let index = 0; index < good.length; index += 100) {
+      const [signed, plain] = [signing.pipeline(), raw.pipeline()]
+      for (const n of good.slice(index, index + 100)) signed.xadd(stream, '*', 'n', n)
+      for (const n of bad.slice(index, index + 100)) plain.xadd(stream, '*', 'n', n, 'queueauth', 'forged')
+      await Promise.all([signed.exec(), plain.exec()])
+    }
+    let [kills, inHand] = [0, 0]
+    const consumers = [await start('a'), await start('b')]
+    for (; kills < 12; kills++) {
+      await sleep(Math.random() * 300)
+      const index = kills % 2
+      const dead = consumers[index] as ChildProcess
+      dead.kill('SIGKILL')
+      const name = index === 0 ? 'a' : 'b'
+      inHand += ((await raw.xpending(stream, 'workers', '-', '+', 1_000, name)) as unknown[]).length
+      consumers[index] = await start(name)
+    }
+    const letters = async (): Promise<string[]> =>
+      ((await raw.xrange(`{${stream}}:dlq`, '-', '+')) as [string, string[]][]).map(([, fields]) => fields[1] as string)
+    await expect.poll(() => new Set(effects()).size, PATIENCE).toBe(good.length)
+    await expect.poll(async () => new Set(await letters()).size, PATIENCE).toBe(bad.length)
+    await expect.poll(pending, PATIENCE).toBe(0)
+    expect(await waiting()).toBe(0)
+    for (const consumer of consumers) await close(consumer)
+    expect([...new Set(effects())].sort()).toEqual([...good].sort())
+    expect([...new Set(await letters())].sort()).toEqual([...bad].sort())
+    expect(inHand).toBeGreaterThan(0)
+    console.log(
+      `killed ${kills} times with ${inHand} in hand: good 2500, effects ${effects().length}, bad 2500, letters ${(await letters()).length}`,
+    )
+  })
+
+  it('two consumers that share a RedisReplayStore: copies of a message have one effect', {
+    timeout: 60_000,
+  }, async () => {
+    const { stream, effects, start, pending } = scene()
+    const group = await raw.xgroup('CREATE', stream, 'workers', '0', 'MKSTREAM')
+    expect(group).toBe('OK')
+    const ids = numbered('good', 300)
+    for (const n of ids) await signing.xadd(stream, '*', 'n', n)
+    const entries = (await raw.xrange(stream, '-', '+')) as [string, string[]][]
+    for (const [, fields] of [...entries, ...entries].sort(() => Math.random() - 0.5)) {
+      await raw.xadd(stream, '*', ...(fields as [string, string]))
+    }
+    const consumers = [await start('a', { storeUrl: url }), await start('b', { storeUrl: url })]
+    await expect.poll(() => effects().length, PATIENCE).toBeGreaterThanOrEqual(ids.length)
+    await expect.poll(pending, PATIENCE).toBe(0)
+    for (const consumer of consumers) await close(consumer)
+    expect(effects().sort()).toEqual([...ids].sort())
+    expect(await raw.exists(`{${stream}}:dlq`)).toBe(0)
+  })
+
+  it.skipIf(!inject('startableBrokers').includes('redis'))(
+    'the server of the replay store is gone for five seconds: messages are deferred, none is lost or dead-lettered',
+    { timeout: 90_000 },
+    async () => {
+      const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
+      onTestFinished(() => server.stop())
+      const { stream, effects, start, pending } = scene()
+      const ids = numbered('good', 600)
+      const consumer = await start('a', { storeUrl: server.url })
+      for (const n of ids.slice(0, 200)) await signing.xadd(stream, '*', 'n', n)
+      await expect.poll(() => effects().length, PATIENCE).toBeGreaterThan(100)
+      await server.kill()
+      for (const n of ids.slice(200, 400)) await signing.xadd(stream, '*', 'n', n)
+      await sleep(5_000)
+      const during = effects().length
+      expect(during).toBeLessThan(400)
+      await server.restart()
+      for (const n of ids.slice(400)) await signing.xadd(stream, '*', 'n', n)
+      await expect.poll(() => new Set(effects()).size, PATIENCE).toBe(ids.length)
+      await expect.poll(pending, PATIENCE).toBe(0)
+      const { held } = await close(consumer)
+      expect(held).toBeGreaterThan(0)
+      expect(effects().sort()).toEqual([...ids].sort())
+      expect(await raw.exists(`{${stream}}:dlq`)).toBe(0)
+      console.log(`the store was gone for 5 s: in 600, effects ${effects().length}, held ${held} times`)
+    },
+  )
+})
+
+function numbered(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
+}

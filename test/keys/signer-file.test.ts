@@ -1,0 +1,168 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdir, rm, unlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { type Algorithm, AuthorizedKeys, Signer, type SignerFileOptions, Verifier } from '../../src/index.ts'
+import { generatePrivateKey } from '../../src/keys/generate.ts'
+import { publicKeyOf } from '../../src/keys/public-key.ts'
+import { heard, MountedDirectory, newDirectory, PATIENCE, replaceFile } from './directories.ts'
+
+const pemOf = (algorithm: Algorithm = 'Ed25519'): { pem: string; keyId: string } => {
+  const key = generatePrivateKey(algorithm)
+  return { pem: key.export({ type: 'pkcs8', format: 'pem' }).toString(), keyId: publicKeyOf(key).keyId }
+}
+
+async function open(path: string, options: Partial<SignerFileOptions> = {}): Promise<Signer> {
+  const signer = await Signer.fromFile(path, { service: 'checkout', ...options })
+  onTestFinished(() => signer.close())
+  return signer
+}
+
+/** What was signed says the key that signed it, and that key verifies it. */
+function keyOfToken(signer: Signer): string {
+  const message = { destination: 'memory:orders', payload: Buffer.from('1') }
+  const verifier = new Verifier({ keys: AuthorizedKeys.parse(signer.authorizedKeysLine('orders')), replay: 'off' })
+  const token = signer.sign(message)
+  const { sender } = verifier.verify({
+    queue: 'orders',
+    deliveredBy: [message.destination],
+    token,
+    payload: message.payload,
+    properties: {},
+    headers: {},
+  })
+  return sender.keyId
+}
+
+describe('a signer and its key file', () => {
+  it('signs with the key that is there: replaced, written in place, of another type, and through ..data', async () => {
+    heard()
+    const [one, two, three] = [pemOf(), pemOf('ES256'), pemOf()]
+    const mounted = await MountedDirectory.create({ 'checkout.key': one.pem })
+    const signer = await open(join(mounted.path, 'checkout.key'))
+    expect(keyOfToken(signer)).toBe(one.keyId)
+    await mounted.swap({ 'checkout.key': two.pem })
+    await expect.poll(() => keyOfToken(signer), PATIENCE).toBe(two.keyId)
+    expect(signer.algorithm).toBe('ES256')
+
+    const directory = await newDirectory()
+    const path = join(directory, 'checkout.key')
+    await writeFile(path, one.pem, { mode: 0o600 })
+    const plain = await open(path)
+    await writeFile(path, three.pem)
+    await expect.poll(() => keyOfToken(plain), PATIENCE).toBe(three.keyId)
+  }, 60_000)
+
+  it('is polled where nothing tells of a change', async () => {
+    heard()
+    const home = await newDirectory()
+    const [one, two] = [pemOf(), pemOf()]
+    const { symlink } = await import('node:fs/promises')
+    await mkdir(join(home, 'elsewhere'))
+    await mkdir(join(home, 'here'))
+    await writeFile(join(home, 'elsewhere', 'key'), one.pem, { mode: 0o600 })
+    await symlink('../elsewhere/key', join(home, 'here', 'key'))
+    const signer = await open(join(home, 'here', 'key'), { pollSeconds: 0.1 })
+    await writeFile(join(home, 'elsewhere', 'key'), two.pem)
+    await expect.poll(() => keyOfToken(signer), PATIENCE).toBe(two.keyId)
+  }, 60_000)
+
+  it.each<[string, (path: string) => Promise<unknown>, string]>([
+    ['half a key', (path) => writeFile(path, pemOf().pem.slice(0, 60)), 'key-malformed'],
+    ['an empty file', (path) => writeFile(path, ''), 'key-malformed'],
+    ['no file', (path) => unlink(path), 'key-file-unreadable'],
+    ['a directory', (path) => unlink(path).then(() => mkdir(path)), 'key-file-unreadable'],
+    ['a file that is open to others', (path) => chmod(path, 0o644), 'key-file-permissions'],
+    ['a key that does not fit the options', (path) => writeFile(path, pemOf('ES256').pem), 'option-invalid'],
+    [
+      'halves that do not belong together',
+      (path) => {
+        const [one, two] = [generatePrivateKey(), generatePrivateKey()].map((key) => key.export({ format: 'jwk' }))
+        return writeFile(path, JSON.stringify({ ...one, x: two?.x }))
+      },
+      'key-malformed',
+    ],
+  ])(
+    '%s: the last good key goes on signing, and it is said',
+    async (_, breaks, code) => {
+      const events = heard()
+      const errors: unknown[] = []
+      const directory = await newDirectory()
+      const path = join(directory, 'checkout.key')
+      const [one, two] = [pemOf(), pemOf()]
+      await writeFile(path, one.pem, { mode: 0o600 })
+      const signer = await open(path, { algorithm: 'Ed25519', onError: (error) => errors.push(error.code) })
+      await breaks(path)
+      await expect.poll(() => signer.health.state, PATIENCE).toBe('broken')
+      expect(signer.health.error).toMatchObject({ code })
+      expect(keyOfToken(signer)).toBe(one.keyId)
+      await rm(path, { recursive: true, force: true })
+      await writeFile(path, two.pem, { mode: 0o600 })
+      await expect.poll(() => keyOfToken(signer), PATIENCE).toBe(two.keyId)
+      expect(signer.health).toEqual({ state: 'ok', error: undefined })
+      expect(errors).toContain(code)
+      expect(events.at(-1)).toEqual({ role: 'signer', source: path, state: 'ok' })
+      expect(JSON.stringify([events, signer.health])).not.toContain(one.pem.split('\n')[1])
+    },
+    60_000,
+  )
+
+  it('a key file that cannot be used at the start is an error', async () => {
+    const path = join(await newDirectory(), 'checkout.key')
+    const codeOf = (options: Partial<SignerFileOptions> = {}): Promise<unknown> =>
+      open(path, options).catch((error: { code: string }) => error.code)
+    expect(await codeOf()).toBe('key-file-unreadable')
+    await writeFile(path, pemOf('ES256').pem, { mode: 0o600 })
+    expect(await codeOf({ algorithm: 'PS256' })).toBe('option-invalid')
+    expect(await codeOf({ pollSeconds: -1 })).toBe('option-invalid')
+    expect(await codeOf({ service: '' })).toBe('service-invalid')
+  })
+})
+
+/** Runs a program that watches keys; it must end by itself, and say what keeps it alive meanwhile. */
+async function resourcesOf(after: string): Promise<unknown> {
+  const directory = await newDirectory()
+  const signer = Signer.generate('checkout')
+  await replaceFile(directory, 'authorized_keys', signer.authorizedKeysLine('orders'))
+  const home = await newDirectory()
+  await writeFile(join(home, 'checkout.key'), pemOf().pem, { mode: 0o600 })
+  const { builtProgram } = await import('../built.ts')
+  const library = join(await builtProgram(), 'src', 'index.js')
+  const program = `
+    const { AuthorizedKeys, Signer } = await import(${JSON.stringify(library)})
+    const keys = await AuthorizedKeys.fromDirectory(${JSON.stringify(directory)})
+    const signer = await Signer.fromFile(${JSON.stringify(join(home, 'checkout.key'))}, { service: 'checkout' })
+    await keys.refresh()
+    ${after}
+    await new Promise((resolve) => setImmediate(resolve))
+    process._rawDebug(JSON.stringify(process.getActiveResourcesInfo()))
+  `
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let output = ''
+  child.stderr.on('data', (text) => {
+    output += text
+  })
+  const [code] = await once(child, 'exit')
+  return { code, resources: JSON.parse(output) }
+}
+
+describe('what watching leaves behind', () => {
+  it.each([
+    ['without being closed', ''],
+    ['closed', 'keys.close(); signer.close()'],
+    ['disposed of', 'keys[Symbol.dispose](); signer[Symbol.dispose]()'],
+    [
+      'closed while reading',
+      'keys.refresh(); keys.close(); signer.close(); await new Promise((r) => setTimeout(r, 300))',
+    ],
+  ])(
+    '%s, a program ends by itself and nothing is active',
+    async (_, after) => {
+      expect(await resourcesOf(after)).toEqual({ code: 0, resources: [] })
+    },
+    120_000,
+  )
+})

@@ -1,0 +1,48 @@
+import { Cluster as Cluster6, Redis as Redis6 } from 'ioredis'
+import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis-5'
+import { inject, onTestFinished } from 'vitest'
+
+/** The clients that the tests of Redis Streams run on. */
+
+export type Options = Record<string, unknown>
+
+export interface ClientKind {
+  readonly name: string
+  readonly prefix: string
+  open(options?: Options): Redis6
+}
+
+export { Cluster5, Cluster6, Redis5, Redis6 }
+
+export const redisUrl: string = inject('redisUrl') ?? ''
+
+/** ioredis 5 and 6 are told apart by nothing that the tests use. */
+const open5 = (options: Options): Redis6 => new Redis5(redisUrl, options) as unknown as Redis6
+const open6 = (options: Options): Redis6 => new Redis6(redisUrl, options as object) as Redis6
+
+export const KINDS: readonly ClientKind[] = [
+  kind('ioredis 5', open5, {}),
+  kind('ioredis 6, RESP2, with a keyPrefix', open6, { protocol: 2, keyPrefix: 'app:' }),
+  kind('ioredis 6, RESP3', open6, { protocol: 3 }),
+  kind('ioredis 6, RESP3 maps', open6, { protocol: 3, replyMapping: 'resp3' }),
+]
+
+function kind(name: string, open: (options: Options) => Redis6, fixed: Options): ClientKind {
+  return { name, prefix: (fixed.keyPrefix as string) ?? '', open: (options = {}) => open({ ...fixed, ...options }) }
+}
+
+/** A client that is closed after the test. */
+export function opened(client: Redis6): Redis6 {
+  onTestFinished(() => client.disconnect())
+  return client
+}
+
+/** A plain client without a prefix, to look at what is there. */
+export function plain(): Redis6 {
+  return opened(new Redis6(redisUrl))
+}
+
+/** Every entry of a stream: its fields, names and values by turns. */
+export async function entriesOf(redis: Redis6, key: string): Promise<Buffer[][]> {
+  return (await redis.xrangeBuffer(key, '-', '+')).map(([, fields]) => fields as Buffer[])
+}

@@ -1,0 +1,116 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { RedisReplayStore } from '../../src/replay/redis-replay-store.ts'
+import type { BeginResult, CommitResult } from '../../src/replay/replay-store.ts'
+import { uniqueName } from '../brokers/index.ts'
+import { claimOf, RETENTION_SECONDS, Reference, type Step, steps } from '../unit/replay/reference.ts'
+import { opened, plain, Redis5, Redis6, redisUrl } from './clients.ts'
+
+const clients: [string, () => Redis6][] = [
+  ['ioredis 5', () => new Redis5(redisUrl) as unknown as Redis6],
+  ['ioredis 6, RESP3 maps', () => new Redis6(redisUrl, { protocol: 3, replyMapping: 'resp3' }) as unknown as Redis6],
+  ['ioredis 6 with a keyPrefix', () => new Redis6(redisUrl, { keyPrefix: 'app:' })],
+]
+
+describe.skipIf(redisUrl === '').each(clients)('RedisReplayStore over %s', (_name, open) => {
+  let redis: Redis6
+
+  beforeAll(() => {
+    redis = open()
+    vi.spyOn(process, 'emitWarning').mockReturnValue()
+  })
+  afterAll(() => {
+    redis.disconnect()
+    vi.restoreAllMocks()
+  })
+
+  it('answers as the naive reference does', { timeout: 60_000 }, async () => {
+    const looking = new Redis6(redisUrl)
+    await fc.assert(
+      fc.asyncProperty(steps, async (run) => {
+        const keyPrefix = `${uniqueName('model')}:`
+        const store = new RedisReplayStore(redis, { keyPrefix })
+        const reference = new Reference()
+        const keys = async (): Promise<string[]> => looking.keys(`*${keyPrefix}*`)
+        for (const one of run) {
+          if (one.step === 'wait') {
+            reference.now += one.seconds
+            for (const key of await keys()) {
+              const left = (await looking.pttl(key)) - one.seconds * 1000
+              if (left > 0) await looking.pexpire(key, left)
+              else await looking.del(key)
+            }
+            // The lease is the time to live, so what nobody holds any more is forgotten.
+            for (const [key, entry] of reference.entries) {
+              if (entry.until <= reference.now) reference.entries.delete(key)
+            }
+          } else expect(await apply(one, store)).toBe(await apply(one, reference))
+        }
+        for (const key of await keys()) await looking.del(key)
+      }),
+      { numRuns: 40 },
+    )
+    looking.disconnect()
+  })
+})
+
+async function apply(
+  { step, claim }: Step,
+  store: Reference | RedisReplayStore,
+): Promise<BeginResult | CommitResult | undefined> {
+  if (step === 'begin') return store.begin(claim)
+  if (step === 'commit') return store.commit(claim, RETENTION_SECONDS)
+  await store[step](claim)
+  return undefined
+}
+
+describe.skipIf(redisUrl === '')('RedisReplayStore', () => {
+  it('keeps leases and retentions by the clock of Redis, and for ever where that is asked', async () => {
+    const redis = plain()
+    const keyPrefix = `${uniqueName('time')}:`
+    const store = new RedisReplayStore(redis, { keyPrefix })
+    const ttl = async (): Promise<number> => redis.pttl((await redis.keys(`${keyPrefix}*`))[0] as string)
+    await store.begin(claimOf({ leaseSeconds: 10 }))
+    expect(await ttl()).toBeGreaterThan(9_000)
+    await store.renew(claimOf({ leaseSeconds: 20 }))
+    expect(await ttl()).toBeGreaterThan(19_000)
+    await store.commit(claimOf(), 1000)
+    expect(await ttl()).toBeGreaterThan(999_000)
+    await store.commit(claimOf(), Number.POSITIVE_INFINITY)
+    expect(await ttl()).toBe(-1)
+  })
+
+  it('says what memory it will take, and an entry takes no more', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const redis = plain()
+    const keyPrefix = 'queueauth:replay:'
+    const store = new RedisReplayStore(redis, { messagesPerSecond: 100, maxAgeSeconds: 86_400 })
+    expect(String(warned.mock.calls[0]?.[0])).toContain('100 messages a second')
+    expect(String(warned.mock.calls[0]?.[0])).toContain('2,160 MB')
+    vi.restoreAllMocks()
+    const before = await redis.keys(`${keyPrefix}*`)
+    const key = JSON.stringify(['some.stream', 'shop', 'a'.repeat(22), 'workers', uniqueName('x')])
+    const claim = claimOf({ key, position: '1700000000000-0', owner: `${'a'.repeat(16)}.12345` })
+    await store.begin(claim)
+    await store.commit(claim, 100)
+    const [mine = ''] = (await redis.keys(`${keyPrefix}*`)).filter((one) => !before.includes(one))
+    expect(Number(await redis.memory('USAGE', mine))).toBeLessThanOrEqual(250)
+  })
+
+  it('fails when there is no answer, and when there is no server', async () => {
+    const silent = new RedisReplayStore({ call: () => new Promise(() => undefined) }, { timeoutSeconds: 0.05 })
+    await expect(silent.begin(claimOf())).rejects.toThrow('did not answer')
+    const nobody = opened(new Redis6(1, '127.0.0.1', { maxRetriesPerRequest: 0, retryStrategy: () => 10 }))
+    nobody.on('error', () => undefined)
+    await expect(new RedisReplayStore(nobody).begin(claimOf())).rejects.toThrow()
+  })
+
+  it.each([{ timeoutSeconds: 0 }, { messagesPerSecond: -1 }, { maxAgeSeconds: Number.NaN }])(
+    'refuses %o',
+    (options) => {
+      expect(() => new RedisReplayStore({ call: async () => null }, options)).toThrow(
+        expect.objectContaining({ code: 'option-invalid' }),
+      )
+    },
+  )
+})
