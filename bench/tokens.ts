@@ -112,7 +112,7 @@ export async function compareSingle(algorithm: Algorithm, bytes: number, effort:
         inTurn('jose', (message, index) => joseVerify(theirs[index] as string, message)),
         together('jose, 32 in flight', (message, index) => joseVerify(theirs[index] as string, message)),
         each('fast-jwt', (message, index) => checkBody(fastVerify(fasts[index] as string), message)),
-        { name: 'single', operations: CHUNK, run: () => own.forEach((received) => check(verifier, received)) },
+        each('single', (_, index) => check(verifier, own[index] as ReceivedMessage)),
       ],
       effort,
     ),
