@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
 import type { AuthorizedKey, AuthorizedLine } from './authorized-keys/snapshot.ts'
+import { leafOf } from './batch/leaf.ts'
+import type { MerkleHasher, ProvenTree } from './batch/merkle.ts'
 import { digestParts } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
@@ -7,14 +9,14 @@ import { isReservedHeader, type ReceivedMessage } from './message.ts'
 import type { ResolvedPolicy } from './policy.ts'
 import type { RejectCode } from './reasons.ts'
 import { quote } from './text.ts'
-import type { Claims } from './token.ts'
+import type { BatchToken, Claims, CommonClaims } from './token.ts'
 import type { Deferred, Rejected } from './verdict.ts'
 
 /** The checks of a message by themselves. The order they run in is written in verifier.ts. */
 
 /** Check 8. Three different times: how old, not from the future, and the producer's own deadline. */
 export function checkTime(
-  claims: Claims,
+  claims: CommonClaims,
   policy: ResolvedPolicy,
   clockSkewSeconds: number,
   now: number,
@@ -51,7 +53,7 @@ export function algorithmOf(alg: string): Algorithm | undefined {
 export function matchLines(
   key: AuthorizedKey,
   queue: string,
-  claims: Claims,
+  claims: CommonClaims,
   algorithm: Algorithm,
   policy: ResolvedPolicy,
   now: number | undefined,
@@ -75,7 +77,7 @@ type LineResult = readonly [progress: number, code: RejectCode | undefined, deta
 function matchLine(
   line: AuthorizedLine,
   queue: string,
-  claims: Claims,
+  claims: CommonClaims,
   algorithm: Algorithm,
   policy: ResolvedPolicy,
   now: number | undefined,
@@ -117,7 +119,7 @@ function matchLine(
 
 export function checkDestination(
   received: ReceivedMessage,
-  claims: Claims,
+  claims: CommonClaims,
   policy: ResolvedPolicy,
 ): string | undefined {
   const { aud } = claims
@@ -132,19 +134,54 @@ export function checkDestination(
   return undefined
 }
 
+/** Check 9 for the token of one message. */
 export function checkContent(received: ReceivedMessage, claims: Claims): Rejected | undefined {
   const { payload, headers, properties } = received
   const bh = payload === null ? null : hash('sha256', payload, 'base64url')
   if (bh !== claims.bh) return rejected('body-mismatch', 'the body is not the one that was signed')
-  if (headers !== undefined && Object.keys(headers).some(isReservedHeader)) {
-    return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
-  }
+  return (
+    checkReserved(received) ??
+    checkParts(() =>
+      digestParts(properties, headers, claims.hs ?? []) === claims.hh
+        ? undefined
+        : rejected('headers-mismatch', 'a signed header or property was changed, added or removed'),
+    )
+  )
+}
+
+/** Check 9 for a message of a batch: it is the leaf, so what differs cannot be told. */
+export function checkLeaf(
+  received: ReceivedMessage,
+  { signed, place }: BatchToken,
+  tree: ProvenTree,
+  hasher: MerkleHasher,
+): Rejected | undefined {
+  const { payload, headers, properties } = received
+  return (
+    checkReserved(received) ??
+    checkParts(() => {
+      const parts = digestParts(properties, headers, signed.claims.hs ?? [], 'binary')
+      const node = hasher.leaf(leafOf(place.salt, payload, parts))
+      return tree.includes(node, place.index, place.path)
+        ? undefined
+        : rejected('proof-invalid', 'the message is not the one that was signed at its place in the batch')
+    })
+  )
+}
+
+function checkReserved({ headers }: ReceivedMessage): Rejected | undefined {
+  if (headers === undefined || !Object.keys(headers).some(isReservedHeader)) return undefined
+  return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
+}
+
+/** A header of a kind that no signature covers cannot be the one that was signed. */
+function checkParts(check: () => Rejected | undefined): Rejected | undefined {
   try {
-    if (digestParts(properties, headers, claims.hs ?? []) === claims.hh) return undefined
+    return check()
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
+    return rejected('headers-mismatch', 'a signed header has a value that cannot be signed')
   }
-  return rejected('headers-mismatch', 'a signed header or property was changed, added or removed')
 }
 
 export function expiredDetail(deadline: number): string {

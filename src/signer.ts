@@ -1,4 +1,6 @@
 import { hash, type JsonWebKey, type KeyObject, randomFillSync } from 'node:crypto'
+import { Batch } from './batch/batch.ts'
+import { type DigestedMessage, digestMessage, groupsOf, type PreparedMessage } from './batch/prepared.ts'
 import { digestParts } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Algorithm, algorithmsFor, defaultAlgorithm } from './keys/algorithms.ts'
@@ -9,7 +11,19 @@ import { openSshPublicKey, type PublicKey, publicKeyOf } from './keys/public-key
 import { signData } from './keys/signatures.ts'
 import type { Message } from './message.ts'
 import { quote } from './text.ts'
-import { encodeClaims, encodeHeader, isDestination, isServiceName, MAX_TOKEN_LENGTH } from './token.ts'
+import {
+  BATCH_TOKEN_TYPE,
+  type BatchClaims,
+  type Claims,
+  type CommonClaims,
+  encodeClaims,
+  encodeHeader,
+  isDestination,
+  isServiceName,
+  MAX_BATCH_SIZE,
+  MAX_TOKEN_LENGTH,
+  TOKEN_TYPE,
+} from './token.ts'
 import { HeaderSelection } from './unsigned-headers.ts'
 
 export interface SignerOptions {
@@ -30,6 +44,9 @@ export interface SignerKeyOptions extends SignerOptions {
 
 export interface SignerFileOptions extends SignerKeyOptions, KeyFileOptions {}
 
+/** Names of headers in a token, in characters, that leave room for everything else: for any key and place in a batch. */
+const MAX_BATCHED_NAMES = 2048
+
 /** A hundred years: added to any time of day it stays a safe integer. */
 const MAX_EXPIRES_IN_SECONDS = 3_155_760_000
 
@@ -38,8 +55,8 @@ interface Identity {
   readonly privateKey: KeyObject
   readonly publicKey: PublicKey
   readonly algorithm: Algorithm
-  /** the token's first part */
-  readonly header: string
+  /** the first part of a token, by its type */
+  readonly headers: Readonly<Record<typeof TOKEN_TYPE | typeof BATCH_TOKEN_TYPE, string>>
 }
 
 /** Signs messages for one service with its private key. Synchronous, so that it fits into a client's `publish`. */
@@ -157,27 +174,80 @@ export class Signer {
    */
   sign(message: Message): string {
     const { destination, payload, properties, headers } = message
+    const names = this.#namesOf(message)
+    const bh = payload === null ? null : hash('sha256', payload, 'base64url')
+    const hh = digestParts(properties, headers, names)
+    return this.#seal(TOKEN_TYPE, { ...this.#claims(destination, names), bh, hh })
+  }
+
+  /**
+   * The tokens for many messages, in their order, with one signature for all that have the same destination and the same
+   * names of headers, up to 1024. Signing costs about a fifteenth then, and verifying a thirtieth; each token is about 350
+   * characters longer.
+   *
+   * @throws SetupError as {@link sign}, and no token is made
+   */
+  signBatch(messages: readonly Message[]): string[] {
+    return this.signPrepared(messages.map((message) => this.prepare(message)))
+  }
+
+  /**
+   * The first half of {@link signBatch}: reads and checks a message, which may change afterwards.
+   *
+   * @throws SetupError as {@link sign}
+   */
+  prepare(message: Message): PreparedMessage {
+    const names = this.#namesOf(message)
+    // Too long a token is found now, and names that leave no room for a place in a batch are not put in one.
+    if (names.length > 0 && names.join().length > MAX_BATCHED_NAMES) return { token: this.sign(message) }
+    return digestMessage(message, names)
+  }
+
+  /** The second half: the tokens, in the order of the messages. The time of signing is now. */
+  signPrepared(prepared: readonly PreparedMessage[]): string[] {
+    const tokens = prepared.map((message) => ('token' in message ? message.token : ''))
+    for (const { messages, positions } of groupsOf(prepared, MAX_BATCH_SIZE)) {
+      const [first] = messages as [DigestedMessage]
+      const claims = this.#claims(first.destination, first.names)
+      if (messages.length === 1) {
+        const bh = first.body === undefined ? null : base64url(first.body)
+        tokens[positions[0] as number] = this.#seal(TOKEN_TYPE, { ...claims, bh, hh: base64url(first.parts) })
+        continue
+      }
+      const batch = new Batch(messages)
+      const shared = this.#seal(BATCH_TOKEN_TYPE, { ...claims, mr: batch.root, n: batch.size })
+      for (const [index, position] of positions.entries()) tokens[position] = `${shared}~${batch.place(index)}`
+    }
+    return tokens
+  }
+
+  /** @throws SetupError `destination-invalid`, `header-reserved`, `header-unsupported` */
+  #namesOf({ destination, headers }: Message): string[] {
     if (!isDestination(destination)) {
       throw new SetupError(
         'destination-invalid',
         `destination ${quote(destination)} is not "<scheme>:<components>", percent-encoded and at most 1024 characters`,
       )
     }
-    const names = this.#selection.covered(headers)
+    return this.#selection.covered(headers)
+  }
+
+  #claims(destination: string, names: readonly string[]): CommonClaims {
     const now = Math.floor(Date.now() / 1000)
-    const claims = encodeClaims({
+    return {
       iss: this.service,
       aud: destination,
       iat: now,
       jti: this.#ids.next(),
-      bh: payload === null ? null : hash('sha256', payload, 'base64url'),
-      hh: digestParts(properties, headers, names),
       ...(names.length > 0 && { hs: names }),
       ...(this.#expiresInSeconds !== undefined && { exp: now + this.#expiresInSeconds }),
-    })
+    }
+  }
+
+  #seal(typ: keyof Identity['headers'], claims: Claims | BatchClaims): string {
     // read once: the key id in the header and the key that signs belong together
-    const { header, algorithm, privateKey } = this.#identity
-    const signingInput = `${header}.${claims}`
+    const { headers, algorithm, privateKey } = this.#identity
+    const signingInput = `${headers[typ]}.${encodeClaims(claims)}`
     const signature = signData(algorithm, privateKey, Buffer.from(signingInput, 'latin1'))
     const token = `${signingInput}.${signature.toString('base64url')}`
     if (token.length > MAX_TOKEN_LENGTH) {
@@ -190,10 +260,18 @@ export class Signer {
   }
 }
 
+function base64url(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString('base64url')
+}
+
 function identityOf(privateKey: KeyObject, wanted: Algorithm | undefined): Identity {
   const publicKey = publicKeyOf(privateKey)
   const algorithm = chooseAlgorithm(publicKey, wanted)
-  return { privateKey, publicKey, algorithm, header: encodeHeader(algorithm, publicKey.keyId) }
+  const headers = {
+    [TOKEN_TYPE]: encodeHeader(algorithm, publicKey.keyId),
+    [BATCH_TOKEN_TYPE]: encodeHeader(algorithm, publicKey.keyId, BATCH_TOKEN_TYPE),
+  }
+  return { privateKey, publicKey, algorithm, headers }
 }
 
 function isDuration(seconds: number): boolean {

@@ -1,8 +1,10 @@
 import type { KeySource } from './authorized-keys/snapshot.ts'
+import { RootCache } from './batch/root-cache.ts'
 import {
   algorithmOf,
   checkContent,
   checkDestination,
+  checkLeaf,
   checkTime,
   clockUnreliable,
   deferred,
@@ -20,7 +22,7 @@ import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { isFault, parseToken } from './token.ts'
+import { isFault, parseToken, type Token } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Warnings } from './warnings.ts'
 
@@ -77,6 +79,7 @@ export class Verifier {
   readonly #policies: Policies
   #rules: readonly PolicyRule[] | undefined
   readonly #clock: ClockWatch
+  readonly #roots = new RootCache()
 
   /** @throws SetupError `option-invalid` */
   constructor(options: VerifierOptions) {
@@ -158,15 +161,16 @@ export class Verifier {
   /** The same without throwing. This is the one place where the order of the checks is written. */
   check(received: ReceivedMessage): CheckResult {
     // 1, 2: one header, strict syntax, closed sets
-    const token = parseToken(received.token)
+    const token = parseToken(received.token, this.#roots.known)
     if (isFault(token)) {
       return (token.code === 'token-missing' && this.#unsigned(received.queue)) || rejected(token.code, token.detail)
     }
-    const { claims } = token
+    const { signed, place } = token
+    const { claims } = signed
     // 3: a key we know
     const snapshot = this.#keys.snapshot
     if (snapshot === undefined) return deferred('keys-unavailable', 'the authorized keys cannot be read')
-    const key = snapshot.keys.get(token.kid)
+    const key = snapshot.keys.get(signed.kid)
     if (key === undefined) {
       if (this.#keys.stale)
         return deferred('keys-unavailable', 'the key is unknown, but the authorized keys are out of date')
@@ -174,12 +178,13 @@ export class Verifier {
     }
     // 4: not revoked, and an algorithm that its lines allow
     if (snapshot.isRevoked(key)) return rejected('key-revoked', `key ${key.fingerprint} is revoked`)
-    const algorithm = algorithmOf(token.alg)
+    const algorithm = algorithmOf(signed.alg)
     if (algorithm === undefined || !key.lines.some((line) => line.algorithm === algorithm)) {
       return rejected('alg-not-allowed', `key ${key.fingerprint} may not be used with the algorithm of the token`)
     }
-    // 5: the signature
-    if (!verifyData(algorithm, key.keyObject, token.signingInput, token.signature)) {
+    // 5: the signature; of a batch it is looked at once
+    const proven = place === undefined ? undefined : this.#roots.get(token.signed, snapshot)
+    if (proven === undefined && !verifyData(algorithm, key.keyObject, signed.signingInput, signed.signature)) {
       return rejected('signature-invalid', `the signature was not made by key ${key.fingerprint}`)
     }
     // 6: one line as a whole
@@ -196,7 +201,10 @@ export class Verifier {
     const untimely = checkTime(claims, policy, this.clockSkewSeconds, now)
     if (untimely !== undefined) return { ...untimely, ...signer }
     // 9: the very bytes the handler will get
-    const altered = checkContent(received, claims)
+    const altered =
+      token.place === undefined
+        ? checkContent(received, token.signed.claims)
+        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher)
     if (altered !== undefined) return { ...altered, ...signer }
     key.usage.lastUsedAt = now
     return {
@@ -204,7 +212,7 @@ export class Verifier {
         service: claims.iss,
         keyId: key.keyId,
         fingerprint: key.fingerprint,
-        tokenId: claims.jti,
+        tokenId: place === undefined ? claims.jti : `${claims.jti}.${place.index}`,
         issuedAt: new Date(claims.iat * 1000),
         destination: claims.aud,
       },
@@ -212,7 +220,7 @@ export class Verifier {
       coveredHeaders: claims.hs ?? [],
       addressFromToken: !policy.delivered,
       expiresAt: claims.exp === undefined ? undefined : claims.exp * 1000,
-      digest: `${claims.aud} ${claims.bh} ${claims.hh}`,
+      digest: contentDigest(token),
     }
   }
 
@@ -256,6 +264,12 @@ export class Verifier {
       )
     }
   }
+}
+
+/** What a token id stands for. In a batch the place in the tree says it. */
+function contentDigest({ signed, place }: Token): string {
+  const { claims } = signed
+  return 'mr' in claims ? `${claims.aud} ${claims.mr} ${place?.index}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */

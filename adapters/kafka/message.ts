@@ -55,9 +55,9 @@ export function toMessage(topic: string, message: OutgoingMessage): Message {
   return { destination: destinationOf(topic), payload: bodyOf(message.value), properties, headers }
 }
 
-/** A record with the token among its headers. A token that is there already gives way. */
-export function withToken(message: OutgoingMessage, token: string): OutgoingMessage {
-  return { ...message, headers: { ...message.headers, [TOKEN_HEADER]: token } }
+/** Puts the token among the headers of a {@link snapshot}. One that is there already gives way. */
+export function setToken(copy: OutgoingMessage, token: string): void {
+  define(copy.headers as Record<string, unknown>, TOKEN_HEADER, token)
 }
 
 /** Where a record stands: topic names have no slash. */

@@ -1,11 +1,11 @@
 import { SetupError } from '../../src/errors.ts'
-import { TOKEN_HEADER } from '../../src/message.ts'
+import { type Message, TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override, wrapOnce } from '../../src/wrapping.ts'
 import { isConfluent, type OutgoingMessage, type ProducerLike, type SenderLike, type TopicMessages } from './client.ts'
-import { snapshot, toMessage, withToken } from './message.ts'
+import { setToken, snapshot, toMessage } from './message.ts'
 
 export interface ProducerOptions {
   /**
@@ -13,55 +13,68 @@ export interface ProducerOptions {
    * it. Default: every record gets a token of its own.
    */
   readonly preserveToken?: boolean
+  /**
+   * The records of one `send` or `sendBatch` to the same topic, with the same names of headers, share one signature: a
+   * fraction of the CPU for 350 bytes more a record. Default: false
+   */
+  readonly batch?: boolean
 }
 
 type Send = (input: unknown) => Promise<unknown>
 
+/** Signs what one call sends: records by topic. What is no such thing at all, the client refuses with an error of its own. */
+type SignAll = (entries: readonly unknown[]) => unknown[]
+
 /** Signs what a producer sends, and what its transactions do. */
 export function signSends(producer: ProducerLike, signer: Signer, options: ProducerOptions): void {
   const confluent = isConfluent(producer)
-  const sign = (topic: string, message: OutgoingMessage): OutgoingMessage => {
-    const copy = snapshot(message)
-    if (confluent) checkHeaders(topic, copy)
-    if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
-      // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-      void (inspectionOf(message) ?? inspectionOf(message.headers))?.release()
+  const signAll: SignAll = (entries) => {
+    const copies: OutgoingMessage[] = []
+    const messages: Message[] = []
+    const read = (topic: string, message: OutgoingMessage): OutgoingMessage => {
+      const copy = snapshot(message)
+      if (confluent) checkHeaders(topic, copy)
+      if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
+        // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
+        void (inspectionOf(message) ?? inspectionOf(message.headers))?.release()
+        return copy
+      }
+      copies.push(copy)
+      messages.push(toMessage(topic, copy))
       return copy
     }
-    return withToken(copy, signer.sign(toMessage(topic, copy)))
+    const all = entries.map((entry) =>
+      isTopicMessages(entry)
+        ? {
+            ...entry,
+            messages: entry.messages.map((message) => (isObject(message) ? read(entry.topic, message) : message)),
+          }
+        : entry,
+    )
+    const tokens = options.batch ? signer.signBatch(messages) : messages.map((message) => signer.sign(message))
+    for (const [index, copy] of copies.entries()) setToken(copy, tokens[index] as string)
+    return all
   }
-  signSender(producer, sign, confluent)
+  signSender(producer, signAll, confluent)
   // Its transactions are the producer itself, and its sendBatch calls its send.
   if (confluent) return
   const transaction = producer.transaction
   override(producer, 'transaction', async (...args: []) => {
     const made = await transaction.apply(producer, args)
-    wrapOnce(made, 'producer', signer, () => signSender(made, sign, false))
+    wrapOnce(made, 'producer', signer, () => signSender(made, signAll, false))
     return made
   })
 }
 
-function signSender(
-  sender: SenderLike,
-  sign: (topic: string, message: OutgoingMessage) => OutgoingMessage,
-  sendOnly: boolean,
-): void {
-  // Whatever is no record at all, the client refuses with an error of its own.
-  const signAll = (entry: unknown): unknown => {
-    if (!isTopicMessages(entry)) return entry
-    return {
-      ...entry,
-      messages: entry.messages.map((message) => (isObject(message) ? sign(entry.topic, message) : message)),
-    }
-  }
+function signSender(sender: SenderLike, signAll: SignAll, sendOnly: boolean): void {
   const send = sender.send as unknown as Send
-  override(sender, 'send', (async (record: unknown) => send.call(sender, signAll(record))) as never)
+  override(sender, 'send', (async (record: unknown) => send.call(sender, signAll([record])[0])) as never)
   if (sendOnly) return
   const sendBatch = sender.sendBatch as unknown as Send
   override(sender, 'sendBatch', (async (batch: unknown) => {
     const entries = isObject(batch) ? (batch as { topicMessages?: unknown }).topicMessages : undefined
     if (!Array.isArray(entries)) return sendBatch.call(sender, batch)
-    return sendBatch.call(sender, { ...(batch as object), topicMessages: entries.map(signAll) })
+    return sendBatch.call(sender, { ...(batch as object), topicMessages: signAll(entries) })
   }) as never)
 }
 

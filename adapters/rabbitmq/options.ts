@@ -8,6 +8,12 @@ export interface RabbitmqProducerOptions {
    * it. Default: every publish gets a token of its own.
    */
   readonly preserveToken?: boolean
+  /**
+   * Publishes of the same tick to the same place, with the same names of headers, share one signature: a fraction of the
+   * CPU for 350 bytes more a message. They leave in order at the end of the tick, or before anything else that the channel
+   * sends. Those with headers or properties other than text, numbers and booleans are signed alone. Default: false
+   */
+  readonly batch?: boolean
 }
 
 export interface RabbitmqConsumerOptions extends ConsumerOptions<AmqpMessage> {

@@ -4,27 +4,42 @@ import type { Signer } from '../../src/signer.ts'
 import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
-import type { ChannelLike, PublishOptions } from './client.ts'
+import type { Callback, ChannelLike, PublishOptions } from './client.ts'
+import { GatheredPublishes } from './gathered.ts'
 import { destinationOf, toMessage } from './message.ts'
 import type { RabbitmqProducerOptions } from './options.ts'
 
 /** Signs what a channel publishes. `sendToQueue` calls `publish` on the channel, so this is the one place. */
-export function signPublishes(channel: ChannelLike, signer: Signer, { preserveToken }: RabbitmqProducerOptions): void {
+export function signPublishes(channel: ChannelLike, signer: Signer, how: RabbitmqProducerOptions): void {
   const publish = channel.publish
+  const gathered = how.batch ? new GatheredPublishes(channel, signer) : undefined
   override(channel, 'publish', (exchange, routingKey, content, given, ...rest) => {
-    const plainly = (): boolean => publish.call(channel, exchange, routingKey, content, given, ...rest)
+    const plainly = (): boolean => {
+      gathered?.flush()
+      return publish.call(channel, exchange, routingKey, content, given, ...rest)
+    }
     // Nothing is sent then: amqplib turns them down, with errors of its own.
     if (!isShortString(exchange) || !isShortString(routingKey) || !Buffer.isBuffer(content)) return plainly()
     const options = snapshot(given)
     if (options === undefined) return plainly()
-    if (preserveToken && (options.headers[TOKEN_HEADER] ?? undefined) !== undefined) {
+    if (how.preserveToken && (options.headers[TOKEN_HEADER] ?? undefined) !== undefined) {
       // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
       void inspectionOf((given as PublishOptions).headers)?.release()
       return plainly()
     }
     const destination = destinationOf(wellFormed(exchange ?? ''), wellFormed(routingKey ?? ''))
-    options.headers[TOKEN_HEADER] = signer.sign(toMessage(destination, content, options))
-    return publish.call(channel, exchange, routingKey, content, options, ...rest)
+    const message = toMessage(destination, content, options)
+    const send = (token: string, body: Buffer): boolean => {
+      options.headers[TOKEN_HEADER] = token
+      return publish.call(channel, exchange, routingKey, body, options, ...rest)
+    }
+    if (gathered?.takes(options)) {
+      const body = Buffer.from(content)
+      return gathered.add(message, (token) => send(token, body), rest[0] as Callback | undefined)
+    }
+    const token = signer.sign(message)
+    gathered?.flush()
+    return send(token, content)
   })
 }
 

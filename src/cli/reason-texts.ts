@@ -103,9 +103,9 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
     'Look at both messages. Ids of this library do not collide.',
   ],
   'proof-invalid': [
-    'The proof that it belongs to a signed batch is wrong.',
-    'Reserved for batch tokens: nothing gives this code yet.',
-    '',
+    'The token is one of a batch, and the message is not the one that was signed at that place: its body, a signed header or property, or the place is another.',
+    'As body-mismatch and headers-mismatch; in a batch the two cannot be told apart. Someone who puts the token of one message of a batch on another.',
+    'As for those two. Publish it without batch to see which of them it is.',
   ],
   'keys-unavailable': [
     'No trustworthy set of keys, or the set is out of date and lacks this key.',

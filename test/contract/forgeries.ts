@@ -1,7 +1,8 @@
 import type { RejectCode } from '../../src/reasons.ts'
 import type { Signer } from '../../src/signer.ts'
-import type { Features, TestMessage } from './harness.ts'
+import type { Features, Harness, TestMessage } from './harness.ts'
 import { type Changes, elsewhere, future, impostor, past, resign, revoked, shop, stranger } from './keys.ts'
+import { paired } from './paired.ts'
 
 /** A message for every reason that one token can have. */
 export interface Forgery {
@@ -20,13 +21,17 @@ const payload = Buffer.from('forged \xff\xfe\x80\x00', 'latin1')
 const twice = Buffer.from('a'.repeat(16)).toString('base64url')
 const now = (): number => Math.floor(Date.now() / 1000)
 
-/** One for every code. */
-export function forgeries(features: Features, signedForm: (message: TestMessage) => TestMessage): Forgery[] {
+/** One for every code that a token can have: alone, or as one of a batch. */
+export function forgeries(
+  { batch = false, signedForm = (message) => message }: Harness,
+  features: Features,
+): Forgery[] {
+  const as = (signer: Signer): Signer => (batch ? paired(signer) : signer)
   const properties = Object.fromEntries(features.properties.slice(0, 1).map((name) => [name, 'order']))
   const content: TestMessage = { payload, headers: { 'x-foreign': 'kept' }, properties }
 
   function signed(destination: string, signer: Signer = shop.signer): TestMessage {
-    return withToken(signer.sign({ destination, ...signedForm(content) }))
+    return withToken(as(signer).sign({ destination, ...signedForm(content) }))
   }
 
   function withToken(token: TestMessage['headers'] | unknown): TestMessage {
@@ -35,7 +40,7 @@ export function forgeries(features: Features, signedForm: (message: TestMessage)
 
   /** Signed by the shop, with another header or other claims. */
   function altered(destination: string, changes: Changes): TestMessage {
-    return withToken(resign(shop.signer.sign({ destination, ...signedForm(content) }), shop.key, changes))
+    return withToken(resign(as(shop.signer).sign({ destination, ...signedForm(content) }), shop.key, changes))
   }
 
   function forgery(
@@ -62,7 +67,7 @@ export function forgeries(features: Features, signedForm: (message: TestMessage)
     forgery(
       'token-duplicated',
       'nobody',
-      (to) => withToken([shop.signer.sign({ destination: to, ...signedForm(content) }), 'x']),
+      (to) => withToken([as(shop.signer).sign({ destination: to, ...signedForm(content) }), 'x']),
       {
         needs: 'repeatedHeaders',
       },
@@ -74,8 +79,8 @@ export function forgeries(features: Features, signedForm: (message: TestMessage)
     byService('key-revoked', revoked.signer, 'nobody'),
     forgery('alg-not-allowed', 'nobody', (to) => altered(to, { header: { alg: 'HS256' } })),
     forgery('signature-invalid', 'nobody', (to) => {
-      const [header, claims] = shop.signer.sign({ destination: to, ...signedForm(content) }).split('.')
-      return withToken(`${header}.${claims}.${Buffer.alloc(64, 1).toString('base64url')}`)
+      const token = as(shop.signer).sign({ destination: to, ...signedForm(content) })
+      return withToken(token.replace(/\.[^.~]*(?=~|$)/, `.${Buffer.alloc(64, 1).toString('base64url')}`))
     }),
     byService('service-mismatch', impostor, 'the key'),
     byService('queue-not-authorized', elsewhere.signer),
@@ -85,15 +90,18 @@ export function forgeries(features: Features, signedForm: (message: TestMessage)
     byClaims('age-exceeded', () => ({ iat: now() - 604_801 })),
     byClaims('issued-in-future', () => ({ iat: now() + 120 })),
     byClaims('message-expired', () => ({ exp: now() - 1 })),
-    forgery('body-mismatch', 'the service', (to) => ({ ...signed(to), payload: Buffer.from('forged: another body') })),
-    forgery('headers-mismatch', 'the service', (to) => {
+    forgery(batch ? 'proof-invalid' : 'body-mismatch', 'the service', (to) => ({
+      ...signed(to),
+      payload: Buffer.from('forged: another body'),
+    })),
+    forgery(batch && !features.headersInBody ? 'proof-invalid' : 'headers-mismatch', 'the service', (to) => {
       const message = signed(to)
       const planted = features.headersInBody ? { 'queueauth-reason': 'planted' } : { 'x-foreign': 'changed' }
       return { ...message, headers: { ...message.headers, ...planted } }
     }),
     forgery('token-id-reused', 'the service', (to) => {
       const good = { payload: Buffer.from('good'), headers: {} }
-      const token = resign(shop.signer.sign({ destination: to, ...signedForm(good) }), shop.key, {
+      const token = resign(as(shop.signer).sign({ destination: to, ...signedForm(good) }), shop.key, {
         claims: { jti: twice },
       })
       return [{ ...good, headers: { queueauth: token } }, altered(to, { claims: { jti: twice } })]

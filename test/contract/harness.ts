@@ -17,6 +17,8 @@ export interface Harness {
   signedForm?(message: TestMessage): TestMessage
   /** A client that publishes, wrapped if there is a signer. */
   openProducer(signer?: Signer): Promise<TestProducer>
+  /** Producers gather messages, and every token is one of a batch. Default: every message is signed alone. */
+  readonly batch?: boolean
   /** A client that consumes, wrapped if there is a verifier. */
   openConsumer(setup: ConsumerSetup): Promise<TestConsumer>
   /** Takes out every message that waits in a queue, without checks; none where there is no such queue. */

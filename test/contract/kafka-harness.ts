@@ -16,10 +16,12 @@ import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { createTopic } from '../kafka/topics.ts'
 import type { ConsumerSetup, Delivered, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import { paired } from './paired.ts'
 import { text } from './scene.ts'
 
 /** kafkajs on a Kafka, for the contract suite. Every topic has one partition, so its records have one order. */
-export function kafkaHarness(brokers: readonly string[]): Harness {
+export function kafkaHarness(brokers: readonly string[], batch = false): Harness {
+  const as = (signer: Signer | undefined): Signer | undefined => signer && (batch ? paired(signer) : signer)
   const { kafka: setUp } = client(brokers)
   const admin = setUp.admin()
   const readers = new Map<string, { consumer: Consumer; read: TestMessage[]; next: number }>()
@@ -57,8 +59,9 @@ export function kafkaHarness(brokers: readonly string[]): Harness {
       await createTopic(admin, { topic, numPartitions: 1 })
     },
     destinationOf: (topic) => `kafka:${topic}`,
-    openProducer: (signer) => openProducer(brokers, signer),
-    openConsumer: (setup) => openConsumer(brokers, setup),
+    batch,
+    openProducer: (signer) => openProducer(brokers, as(signer), batch),
+    openConsumer: (setup) => openConsumer(brokers, setup, as(setup.signer), batch),
     take,
     deadLetterQueueOf: (topic) => `${topic}-dlt`,
     brokerDeadLetterQueueOf: (topic) => `${topic}-none`,
@@ -94,11 +97,15 @@ function client(brokers: readonly string[]): { kafka: Kafka; cut: () => void } {
   return { kafka, cut }
 }
 
-async function openProducer(brokers: readonly string[], signer: Signer | undefined): Promise<TestProducer> {
+async function openProducer(
+  brokers: readonly string[],
+  signer: Signer | undefined,
+  batch: boolean,
+): Promise<TestProducer> {
   const { kafka } = client(brokers)
   const producer = kafka.producer()
   inOrder(producer)
-  if (signer !== undefined) wrapProducer(producer, signer)
+  if (signer !== undefined) wrapProducer(producer, signer, { batch })
   await producer.connect()
   let sent: Promise<unknown> = Promise.resolve()
   return {
@@ -132,7 +139,12 @@ function inOrder(producer: Producer): void {
 
 class GivenBack extends Error {}
 
-async function openConsumer(brokers: readonly string[], setup: ConsumerSetup): Promise<TestConsumer> {
+async function openConsumer(
+  brokers: readonly string[],
+  setup: ConsumerSetup,
+  signer: Signer | undefined,
+  batch: boolean,
+): Promise<TestConsumer> {
   const { kafka, cut } = client(brokers)
   const settlements: string[] = []
   let dying = false
@@ -178,7 +190,7 @@ async function openConsumer(brokers: readonly string[], setup: ConsumerSetup): P
       })
     return plain
   }
-  if (setup.signer !== undefined) wrapProducer(kafka, setup.signer)
+  if (signer !== undefined) wrapProducer(kafka, signer, { batch })
   if (setup.verifier !== undefined)
     wrapConsumer(kafka, setup.verifier, setup.options as ConsumerOptions<KafkaRecord> as never)
   let consumer: Consumer | undefined

@@ -44,9 +44,10 @@ export interface Changes {
 
 /** The token with some of it changed, signed again by the same key. */
 export function resign(token: string, key: KeyObject, { header, claims }: Changes): string {
-  const [oldHeader = '', oldClaims = ''] = token.split('.')
+  const [shared = '', ...place] = token.split('~')
+  const [oldHeader = '', oldClaims = ''] = shared.split('.')
   const input = `${changed(oldHeader, header)}.${changed(oldClaims, claims)}`
-  return `${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`
+  return [`${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`, ...place].join('~')
 }
 
 function changed(part: string, changes: Readonly<Record<string, unknown>> = {}): string {

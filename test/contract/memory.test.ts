@@ -7,14 +7,17 @@ import {
 } from '../../adapters/memory/index.ts'
 import type { Signer } from '../../src/signer.ts'
 import { adapterContract } from './adapter-contract.ts'
-import type { ConsumerSetup, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import type { ConsumerSetup, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import { paired } from './paired.ts'
 import { text } from './scene.ts'
 
 const broker = new MemoryBroker()
-const setUp = broker.connect()
+let setUp: MemoryClient
 
-const harness: Harness = {
-  start: async () => undefined,
+const plain: Harness = {
+  start: async () => {
+    setUp = broker.connect()
+  },
   stop: () => setUp.close(),
   createQueue: async (queue) => {
     await setUp.assertQueue(queue, { deadLetterQueue: `${queue}.refused` })
@@ -33,18 +36,28 @@ const harness: Harness = {
   },
 }
 
-adapterContract('memory', harness, {
+const batching: Harness = {
+  ...plain,
+  batch: true,
+  openProducer: async (signer) => producer(signer && paired(signer), true),
+  openConsumer: async (setup) => consumer({ ...setup, ...(setup.signer && { signer: paired(setup.signer) }) }, true),
+}
+
+const features: Features = {
   nullPayload: true,
   repeatedHeaders: true,
   structuredHeaders: true,
   brokerDeadLetters: true,
   requeue: true,
   properties: ['key', 'type', 'contentType', 'contentEncoding', 'replyTo', 'correlationId', 'messageId', 'appId'],
-})
+}
 
-function producer(signer: Signer | undefined): TestProducer {
+adapterContract('memory', plain, features)
+adapterContract('memory, in batches', batching, features)
+
+function producer(signer: Signer | undefined, batch = false): TestProducer {
   const client = broker.connect()
-  if (signer !== undefined) wrapProducer(client, signer)
+  if (signer !== undefined) wrapProducer(client, signer, { batch })
   return {
     publish: (queue, { payload, headers, properties }) =>
       client.publish(queue, payload, Object.freeze({ headers, properties })),
@@ -53,14 +66,14 @@ function producer(signer: Signer | undefined): TestProducer {
   }
 }
 
-function consumer({ verifier, signer, options }: ConsumerSetup): TestConsumer {
+function consumer({ verifier, signer, options }: ConsumerSetup, batch = false): TestConsumer {
   const client = broker.connect()
   const ended = new Promise<unknown>((resolve) => {
     client.once('error', resolve)
     client.once('close', () => resolve(undefined))
   })
   const { settlements, dieAtNext } = watchSettlements(client)
-  if (signer !== undefined) wrapProducer(client, signer)
+  if (signer !== undefined) wrapProducer(client, signer, { batch })
   if (verifier !== undefined) wrapConsumer(client, verifier, options)
   return {
     consume: (queue, handler) =>

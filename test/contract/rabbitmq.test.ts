@@ -11,7 +11,8 @@ import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import type { CoveredProperties, Headers } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { adapterContract } from './adapter-contract.ts'
-import type { ConsumerSetup, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import type { ConsumerSetup, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import { paired } from './paired.ts'
 import { eventually, openScene, settlements, text } from './scene.ts'
 
 const url = inject('amqpUrl')
@@ -22,13 +23,13 @@ let shared: ChannelModel
 let setUp: ConfirmChannel
 const queues: string[] = []
 
-const harness: Harness = {
+const plain: Harness = {
   async start() {
     shared = await connection()
     setUp = await shared.createConfirmChannel()
   },
   async stop() {
-    for (const queue of queues) await setUp.deleteQueue(queue)
+    for (const queue of queues.splice(0)) await setUp.deleteQueue(queue)
     await shared.close()
   },
   async createQueue(queue) {
@@ -51,22 +52,32 @@ const harness: Harness = {
   },
 }
 
+const batching: Harness = {
+  ...plain,
+  batch: true,
+  openProducer: (signer) => producer(signer && paired(signer), true),
+  openConsumer: (setup) => consumer({ ...setup, ...(setup.signer && { signer: paired(setup.signer) }) }, true),
+}
+
+const features: Features = {
+  nullPayload: false,
+  repeatedHeaders: true,
+  structuredHeaders: true,
+  brokerDeadLetters: true,
+  requeue: true,
+  properties: PROPERTIES,
+}
+
 describe.skipIf(url === undefined)('on a real broker', () => {
-  adapterContract('RabbitMQ', harness, {
-    nullPayload: false,
-    repeatedHeaders: true,
-    structuredHeaders: true,
-    brokerDeadLetters: true,
-    requeue: true,
-    properties: PROPERTIES,
-  })
+  adapterContract('RabbitMQ', plain, features)
+  adapterContract('RabbitMQ, in batches', batching, features)
 
   it('CC in a rejected message does not route its dead letter', async () => {
-    await harness.start()
-    onTestFinished(() => harness.stop())
-    const scene = await openScene(harness)
+    await plain.start()
+    onTestFinished(() => plain.stop())
+    const scene = await openScene(plain)
     const other = `${scene.queue}.other`
-    await harness.createQueue(other)
+    await plain.createQueue(other)
     const consumer = await scene.consume()
     await scene.attack({ payload: Buffer.from('forged'), headers: { CC: [other] } })
     const [letter] = await scene.deadLetters(1)
@@ -84,9 +95,9 @@ async function connection(): Promise<ChannelModel> {
   return made
 }
 
-async function producer(signer?: Signer): Promise<TestProducer> {
+async function producer(signer?: Signer, batch = false): Promise<TestProducer> {
   const channel = await shared.createConfirmChannel()
-  if (signer !== undefined) wrapProducer(channel, signer)
+  if (signer !== undefined) wrapProducer(channel, signer, { batch })
   return {
     publish: (queue, { payload, headers, properties }) =>
       channel.sendToQueue(queue, payload as Buffer, Object.freeze({ ...properties, headers }) as Options.Publish),
@@ -95,7 +106,7 @@ async function producer(signer?: Signer): Promise<TestProducer> {
   }
 }
 
-async function consumer({ verifier, signer, options }: ConsumerSetup): Promise<TestConsumer> {
+async function consumer({ verifier, signer, options }: ConsumerSetup, batch = false): Promise<TestConsumer> {
   const client = await connection()
   const channel = await client.createChannel()
   const ended = new Promise<unknown>((resolve) => {
@@ -108,7 +119,7 @@ async function consumer({ verifier, signer, options }: ConsumerSetup): Promise<T
     stream.destroy(new Error('the connection broke'))
   }
   const { settlements, dieAtNext } = watchSettlements(channel, kill)
-  if (signer !== undefined) wrapProducer(client, signer)
+  if (signer !== undefined) wrapProducer(client, signer, { batch })
   if (verifier !== undefined) wrapConsumer(client, verifier, options)
   return {
     consume: async (queue, handler) => {

@@ -6,7 +6,8 @@ import type { Verdict } from '../../src/verdict.ts'
 import { Verifier, type VerifierOptions } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
 import type { Delivered, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
-import { keys, shop } from './keys.ts'
+import { keys, type Service, shop } from './keys.ts'
+import { paired } from './paired.ts'
 
 /** One queue with its producers and consumers, for one test. Everything is closed after it. */
 export interface Scene {
@@ -109,7 +110,7 @@ export async function openScene(harness: Harness, options: Partial<VerifierOptio
     sign(message) {
       const content: TestMessage = typeof message === 'string' ? { payload: Buffer.from(message) } : message
       const signed = { destination, ...(harness.signedForm?.(content) ?? content) }
-      return { ...content, headers: { ...content.headers, queueauth: shop.signer.sign(signed) } }
+      return { ...content, headers: { ...content.headers, queueauth: signerOf(harness).sign(signed) } }
     },
     async settled() {
       const body = `sentinel ${++sentinels}`
@@ -126,6 +127,11 @@ export async function openScene(harness: Harness, options: Partial<VerifierOptio
     },
   }
   return scene
+}
+
+/** How the shop signs what no producer sends. */
+export function signerOf({ batch }: Harness, { signer }: Service = shop): Signer {
+  return batch ? paired(signer) : signer
 }
 
 /** Tries again until it passes, for ten seconds. */

@@ -1,5 +1,4 @@
 import { createHmac } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { AuthorizedKeys } from '../../src/authorized-keys/authorized-keys.ts'
 import { ALGORITHMS, type Algorithm } from '../../src/keys/algorithms.ts'
@@ -8,7 +7,19 @@ import { publicKeyOf } from '../../src/keys/public-key.ts'
 import type { ReceivedMessage } from '../../src/message.ts'
 import { DEFER_CODES, REJECT_CODES, type ReasonCode, SKIP_CODES } from '../../src/reasons.ts'
 import type { Verifier, VerifierOptions } from '../../src/verifier.ts'
-import { ChangingKeys, judge, keysOf, lineOf, ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
+import { batchOf } from './batch/hand-made.ts'
+import {
+  ChangingKeys,
+  judge,
+  keysOf,
+  lineOf,
+  ManualClock,
+  MESSAGE,
+  NOW,
+  receivedWith,
+  tokenOf,
+  verifierFor,
+} from './helpers.ts'
 import { privateKeyFor } from './keys/helpers.ts'
 
 interface Case {
@@ -28,9 +39,7 @@ const revoking = (line: string): Partial<VerifierOptions> => ({
 
 /** What only the replay store or the state of our side can say is provoked in guard.test.ts and below. */
 const ELSEWHERE = ['duplicate', 'token-id-reused', 'in-progress', 'store-unavailable'] as const
-/** Nothing can provoke these yet: they belong to batch tokens. */
-const NOT_YET = ['proof-invalid'] as const
-type Elsewhere = (typeof ELSEWHERE)[number] | (typeof NOT_YET)[number]
+type Elsewhere = (typeof ELSEWHERE)[number]
 
 const REASONS: Readonly<Record<Exclude<ReasonCode, Elsewhere>, Case>> = {
   'token-missing': { bad: receivedWith(undefined) },
@@ -71,6 +80,10 @@ const REASONS: Readonly<Record<Exclude<ReasonCode, Elsewhere>, Case>> = {
     bad: receivedWith(tokenOf({ claims: { exp: NOW - 1 } })),
     good: receivedWith(tokenOf({ claims: { exp: NOW } })),
   },
+  'proof-invalid': {
+    bad: receivedWith(batchOf([MESSAGE, MESSAGE])[0], { payload: Buffer.from('{"order":2}') }),
+    good: receivedWith(batchOf([MESSAGE, MESSAGE])[1]),
+  },
   'keys-unavailable': {
     bad: receivedWith(tokenOf({ key: OTHER_KEY })),
     options: { keys: Object.assign(new ChangingKeys(keysOf(lineOf())), { stale: true }) },
@@ -91,16 +104,8 @@ describe('every reason code', () => {
   })
 
   it('is in one table or another', () => {
-    const known = [...Object.keys(REASONS), ...ELSEWHERE, ...NOT_YET]
+    const known = [...Object.keys(REASONS), ...ELSEWHERE]
     expect(known.toSorted()).toEqual([...REJECT_CODES, ...DEFER_CODES, ...SKIP_CODES].toSorted())
-  })
-
-  it.each(NOT_YET)('%s is used nowhere yet: once it is, it needs a case above', (code) => {
-    const root = new URL('../../src', import.meta.url)
-    const users = readdirSync(root, { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
-      .filter((name) => readFileSync(new URL(`src/${name}`, new URL('../../', import.meta.url)), 'utf8').includes(code))
-    expect(users).toEqual(['reasons.ts'])
   })
 })
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { printable } from '../../text.ts'
-import { isFault, parseToken, type Token } from '../../token.ts'
+import { isFault, parseToken, type SignedClaims } from '../../token.ts'
 import type { CheckResult } from '../../verifier.ts'
 import { placeOf } from '../keys/decide.ts'
 import { type KeySet, readKeySet } from '../keys/folder.ts'
@@ -34,7 +34,7 @@ The reason is in headers that nobody signs: trust it as far as you trust whoever
 /** A letter, and what can be said of it. */
 interface Explained {
   readonly said: Explanation
-  readonly token: Token | undefined
+  readonly token: SignedClaims | undefined
   readonly lines: readonly string[]
   readonly again: CheckResult | undefined
   readonly remedy: string
@@ -50,7 +50,7 @@ async function explain(options: { keys?: string; from: MessageForm; json?: true 
 function explanation(letter: CliMessage, keySet: KeySet | undefined): Explained {
   const said = explanationOf(letter)
   const parsed = parseToken(letter.token)
-  const token = isFault(parsed) ? undefined : parsed
+  const token = isFault(parsed) ? undefined : parsed.signed
   const queue = said.queue ?? letter.queue
   const again =
     keySet === undefined || queue === undefined ? undefined : judge(keySet.snapshot, originalOf(letter), queue, {})
@@ -89,7 +89,7 @@ function shown({ said, token, lines, again, remedy }: Explained): string {
     .join('\n')
 }
 
-function sender({ fingerprint, service }: Explanation, token: Token | undefined): string {
+function sender({ fingerprint, service }: Explanation, token: SignedClaims | undefined): string {
   if (token === undefined) return 'Nobody can tell: it has no token that can be read.'
   const { claims, kid } = token
   const claim = `The token claims: ${claims.iss}, with key ${kid}, at ${formatTimeFrom(claims.iat, nowSeconds())}, for ${claims.aud}.`

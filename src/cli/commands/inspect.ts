@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import type { Token } from '../../token.ts'
-import { isFault, parseToken, TOKEN_TYPE } from '../../token.ts'
+import { BATCH_TOKEN_TYPE, isFault, parseToken, TOKEN_TYPE } from '../../token.ts'
 import { stdinText } from '../messages/stdin.ts'
 import { CommandError, hint, paint, print, printJson } from '../output.ts'
 import { REASON_TEXTS } from '../reason-texts.ts'
@@ -23,25 +23,46 @@ async function inspect(argument: string | undefined, { json }: { json?: true }):
     if (json) printJson({ verified: false, code: token.code, detail: token.detail })
     throw new CommandError(`${token.code}: ${token.detail}`, { hint: REASON_TEXTS[token.code][2] })
   }
-  const { alg, kid, claims } = token
-  if (json) printJson({ verified: false, header: { alg, typ: TOKEN_TYPE, kid }, claims })
+  const { alg, kid, claims } = token.signed
+  const index = token.place === undefined ? {} : { index: token.place.index }
+  if (json) printJson({ verified: false, header: { alg, typ: typeOf(token), kid }, claims, ...index })
   else print(shown(token))
 }
 
-function shown({ alg, kid, claims }: Token): string {
+function typeOf({ place }: Token): string {
+  return place === undefined ? TOKEN_TYPE : BATCH_TOKEN_TYPE
+}
+
+/** What a token says of the message itself. */
+function contentRows({ signed, place }: Token): string[][] {
+  const { claims } = signed
+  if ('mr' in claims) {
+    return [
+      ['mr', claims.mr, 'root of the tree that its batch is'],
+      ['n', String(claims.n), `messages in the batch; this is number ${place?.index}, from 0`],
+    ]
+  }
+  return [
+    ['bh', claims.bh ?? 'null', claims.bh === null ? 'it has no body' : 'digest of the body'],
+    ['hh', claims.hh, 'digest of the covered headers and properties'],
+  ]
+}
+
+function shown(token: Token): string {
   const now = nowSeconds()
-  const { iss, aud, iat, jti, bh, hh, hs, exp } = claims
+  const { alg, kid, claims } = token.signed
+  const { iss, aud, iat, jti, hs, exp } = claims
+  const hasBody = !('bh' in claims) || claims.bh !== null
   const rows = [
     ['alg', alg, 'the signature algorithm'],
-    ['typ', TOKEN_TYPE, 'the version of the format'],
+    ['typ', typeOf(token), 'the version of the format'],
     ['kid', kid, 'the id of the key'],
     [],
     ['iss', iss, 'the service that claims to have signed it'],
     ['aud', aud, 'the destination it was sent to'],
     ['iat', String(iat), `signed ${formatTimeFrom(iat, now)}`],
     ['jti', jti, 'the id of the message'],
-    ['bh', bh ?? 'null', bh === null ? 'it has no body' : 'digest of the body'],
-    ['hh', hh, 'digest of the covered headers and properties'],
+    ...contentRows(token),
     ...(hs === undefined ? [] : [['hs', hs.join(' '), 'covered headers']]),
     ...(exp === undefined ? [] : [['exp', String(exp), `handling must start by ${formatTimeFrom(exp, now)}`]]),
   ]
@@ -60,7 +81,7 @@ function shown({ alg, kid, claims }: Token): string {
     `  - that a line of this key names ${iss} and the queue, and its window holds at ${formatTimeFrom(iat, now)}`,
     `  - that the message came by ${aud}, or by a way that the policy lists`,
     `  - that it is not too old${exp === undefined ? '' : ', nor past its deadline'}, and not from the future`,
-    `  - that ${bh === null ? 'it has no body' : 'the body'}, ${hs === undefined ? '' : `${hs.join(', ')} `}and the properties are what was signed`,
+    `  - that ${hasBody ? 'the body' : 'it has no body'}, ${hs === undefined ? '' : `${hs.join(', ')} `}and the properties are what was signed`,
     '  - that it was not handled before',
     'queue-key-auth verify does, over the whole message.',
   ].join('\n')

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { KafkaMessage } from '../../../adapters/kafka/client.ts'
 import { FORMS } from '../../../adapters/kafka/dead-letter-form.ts'
-import { snapshot, toMessage, toReceived, toView, withToken } from '../../../adapters/kafka/message.ts'
+import { setToken, snapshot, toMessage, toReceived, toView } from '../../../adapters/kafka/message.ts'
 import { createDeadLetter } from '../../../src/dead-letter.ts'
 import { testKeys } from '../../../src/testing.ts'
 import { unsignedHeaders } from '../../../src/verdict.ts'
@@ -20,7 +20,8 @@ function arrived(message: object): KafkaMessage {
 
 function signed(message: object): KafkaMessage {
   const copy = snapshot(message as never)
-  return arrived(withToken(copy, signer.sign(toMessage('orders', copy))))
+  setToken(copy, signer.sign(toMessage('orders', copy)))
+  return arrived(copy)
 }
 
 function codeOf(message: KafkaMessage): string {

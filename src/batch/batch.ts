@@ -1,0 +1,33 @@
+import { randomFillSync } from 'node:crypto'
+import { leafOfDigests } from './leaf.ts'
+import { MerkleHasher } from './merkle.ts'
+import { PlaceWriter, SALT_BYTES } from './place.ts'
+import type { DigestedMessage } from './prepared.ts'
+
+/** Messages under one root. */
+export class Batch {
+  readonly size: number
+  /** base64url */
+  readonly root: string
+  readonly #salts: Buffer
+  readonly #places: PlaceWriter
+
+  constructor(messages: readonly DigestedMessage[]) {
+    this.size = messages.length
+    this.#salts = randomFillSync(Buffer.allocUnsafe(messages.length * SALT_BYTES))
+    const hasher = new MerkleHasher()
+    const leaves = messages.map(({ body, parts }, index) => hasher.leaf(leafOfDigests(this.#salt(index), body, parts)))
+    const levels = hasher.levels(leaves)
+    this.root = Buffer.from(levels.at(-1)?.[0] as string, 'latin1').toString('base64url')
+    this.#places = new PlaceWriter(levels)
+  }
+
+  /** What stands behind the token of a message. */
+  place(index: number): string {
+    return this.#places.write(index, this.#salt(index))
+  }
+
+  #salt(index: number): Buffer {
+    return this.#salts.subarray(index * SALT_BYTES, (index + 1) * SALT_BYTES)
+  }
+}
