@@ -79,7 +79,7 @@ describe.skipIf(url === undefined)("the README's example", () => {
     expect(ownLine).not.toBe(consumer)
     const output = await start('consumer.mjs', ownLine)
     await start('producer.mjs', ownKey)
-    await expect.poll(output, { timeout: 15_000 }).toContain('checkout sent {"id":1}')
+    await expect.poll(output).toContain('checkout sent {"id":1}')
   })
 })
 

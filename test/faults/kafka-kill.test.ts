@@ -15,7 +15,6 @@ describe.skipIf(brokers === undefined)(
 
     it.each(['eachMessage', 'eachBatch'] as const)(
       'through kill -9 of the consumer at random points, %s',
-      { timeout: 180_000 },
       async (mode) => {
         const run = await scene.fill(COUNT)
         for (let kills = 0; kills < KILLS; kills++) {
@@ -33,7 +32,6 @@ describe.skipIf(brokers === undefined)(
 
     it.each(['eachMessage', 'eachBatch'] as const)(
       'through a second consumer that joins and leaves, %s',
-      { timeout: 120_000 },
       async (mode) => {
         const run = await scene.fill(COUNT)
         const staying = scene.consumer(run, mode)

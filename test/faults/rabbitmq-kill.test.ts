@@ -11,7 +11,7 @@ import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import type { ReplayStore } from '../../src/replay/replay-store.ts'
 import { testKeys } from '../../src/testing.ts'
 import { builtProgram } from '../built.ts'
-import { expectAll, idOf, numbered, PATIENCE, publishAll, report, Scene } from './rabbitmq-scene.ts'
+import { expectAll, idOf, numbered, publishAll, report, Scene } from './rabbitmq-scene.ts'
 
 const url = inject('amqpUrl')
 const program = fileURLToPath(new URL('programs/rabbitmq-consumer.mjs', import.meta.url))
@@ -67,9 +67,9 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
       expect(signal).toBe('SIGKILL')
     }
     const last = start(Number.MAX_SAFE_INTEGER)
-    await expect.poll(() => new Set(effects()).size, PATIENCE).toBe(ids.length)
-    await expect.poll(isThrough, PATIENCE).toBe(true)
-    await expect.poll(() => scene.waiting(queue), PATIENCE).toBe(0)
+    await expect.poll(() => new Set(effects()).size).toBe(ids.length)
+    await expect.poll(isThrough).toBe(true)
+    await expect.poll(() => scene.waiting(queue)).toBe(0)
     last.send('close')
     expect(await ended(last)).toEqual([0, null])
     // What the consumer still had in hand would be back by now.
@@ -89,7 +89,6 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
       expect(letters).toHaveLength(0)
       report(`killed ${KILLS} times ${point}`, { in: ids.length, handled: ids.length, effects: effects.length })
     },
-    120_000,
   )
 
   it('between commit and ack: a replay store that outlives the consumer makes it one effect each', async () => {
@@ -101,7 +100,7 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
     expect(effects).toHaveLength(ids.length)
     expect(await scene.drain(`${queue}.dlq`)).toHaveLength(0)
     report(`killed ${KILLS} times between commit and ack`, { in: ids.length, effects: effects.length })
-  }, 120_000)
+  })
 
   it.each(['dead letter written', 'dead letter confirmed'])(
     '%s: no dead letter is lost, and no good one becomes one',
@@ -131,7 +130,6 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
         letters: letters.length,
       })
     },
-    120_000,
   )
 })
 

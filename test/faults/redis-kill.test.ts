@@ -15,7 +15,6 @@ import { builtProgram } from '../built.ts'
 
 const url = inject('redisUrl')
 const program = fileURLToPath(new URL('programs/redis-consumer.mjs', import.meta.url))
-const PATIENCE = { timeout: 60_000, interval: 50 }
 const { signer } = testKeys('checkout')
 
 describe.skipIf(url === undefined)('Redis Streams: consumers that end at any moment', () => {
@@ -77,7 +76,7 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
     return last
   }
 
-  it('kill -9, two consumers, 5,000 messages, half of them bad: none is lost', { timeout: 120_000 }, async () => {
+  it('kill -9, two consumers, 5,000 messages, half of them bad: none is lost', async () => {
     const { stream, effects, start, pending, waiting } = scene()
     const good = numbered('good', 2_500)
     const bad = numbered('bad', 2_500)
@@ -100,9 +99,9 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
     }
     const letters = async (): Promise<string[]> =>
       ((await raw.xrange(`{${stream}}:dlq`, '-', '+')) as [string, string[]][]).map(([, fields]) => fields[1] as string)
-    await expect.poll(() => new Set(effects()).size, PATIENCE).toBe(good.length)
-    await expect.poll(async () => new Set(await letters()).size, PATIENCE).toBe(bad.length)
-    await expect.poll(pending, PATIENCE).toBe(0)
+    await expect.poll(() => new Set(effects()).size).toBe(good.length)
+    await expect.poll(async () => new Set(await letters()).size).toBe(bad.length)
+    await expect.poll(pending).toBe(0)
     expect(await waiting()).toBe(0)
     for (const consumer of consumers) await close(consumer)
     expect([...new Set(effects())].sort()).toEqual([...good].sort())
@@ -113,9 +112,7 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
     )
   })
 
-  it('two consumers that share a RedisReplayStore: copies of a message have one effect', {
-    timeout: 60_000,
-  }, async () => {
+  it('two consumers that share a RedisReplayStore: copies of a message have one effect', async () => {
     const { stream, effects, start, pending } = scene()
     const group = await raw.xgroup('CREATE', stream, 'workers', '0', 'MKSTREAM')
     expect(group).toBe('OK')
@@ -126,8 +123,8 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
       await raw.xadd(stream, '*', ...(fields as [string, string]))
     }
     const consumers = [await start('a', { storeUrl: url }), await start('b', { storeUrl: url })]
-    await expect.poll(() => effects().length, PATIENCE).toBeGreaterThanOrEqual(ids.length)
-    await expect.poll(pending, PATIENCE).toBe(0)
+    await expect.poll(() => effects().length).toBeGreaterThanOrEqual(ids.length)
+    await expect.poll(pending).toBe(0)
     for (const consumer of consumers) await close(consumer)
     expect(effects().sort()).toEqual([...ids].sort())
     expect(await raw.exists(`{${stream}}:dlq`)).toBe(0)
@@ -135,7 +132,6 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
 
   it.skipIf(!inject('startableBrokers').includes('redis'))(
     'the server of the replay store is gone for five seconds: messages are deferred, none is lost or dead-lettered',
-    { timeout: 90_000 },
     async () => {
       const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
       onTestFinished(() => server.stop())
@@ -144,8 +140,8 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
       const consumer = await start('a', { storeUrl: server.url })
       for (const n of ids.slice(0, 200)) await signing.xadd(stream, '*', 'n', n)
       // Nothing is in hand then, so what comes next has to be held, and is not waiting for a commit.
-      await expect.poll(() => effects().length, PATIENCE).toBe(200)
-      await expect.poll(pending, PATIENCE).toBe(0)
+      await expect.poll(() => effects().length).toBe(200)
+      await expect.poll(pending).toBe(0)
       await server.kill()
       for (const n of ids.slice(200, 400)) await signing.xadd(stream, '*', 'n', n)
       await sleep(5_000)
@@ -153,8 +149,8 @@ describe.skipIf(url === undefined)('Redis Streams: consumers that end at any mom
       expect(during).toBeLessThan(400)
       await server.restart()
       for (const n of ids.slice(400)) await signing.xadd(stream, '*', 'n', n)
-      await expect.poll(() => new Set(effects()).size, PATIENCE).toBe(ids.length)
-      await expect.poll(pending, PATIENCE).toBe(0)
+      await expect.poll(() => new Set(effects()).size).toBe(ids.length)
+      await expect.poll(pending).toBe(0)
       const { held } = await close(consumer)
       expect(held).toBeGreaterThan(0)
       expect(effects().sort()).toEqual([...ids].sort())

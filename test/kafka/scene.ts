@@ -97,7 +97,7 @@ export class Scene {
     await consumer.subscribe({ topic, fromBeginning: true })
     const messages: KafkaMessage[] = []
     await consumer.run({ eachMessage: async ({ message }) => void messages.push(message) })
-    await expect.poll(() => messages.length, { timeout: 15_000 }).toBe(count)
+    await expect.poll(() => messages.length).toBe(count)
     await sleep(100)
     expect(messages).toHaveLength(count)
     await consumer.disconnect()
@@ -115,5 +115,3 @@ interface SceneOptions extends Partial<VerifierOptions> {
   partitions?: number
   configEntries?: { name: string; value: string }[]
 }
-
-export const PATIENCE = { timeout: 15_000, interval: 20 }

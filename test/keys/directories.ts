@@ -80,6 +80,3 @@ export function heard(): Events['queue-key-auth:keys'][] {
   onTestFinished(subscribe('queue-key-auth:keys', (event) => events.push(event)))
   return events
 }
-
-/** Long enough for a machine that does other things too. Nothing is asserted about it. */
-export const PATIENCE: { readonly timeout: number; readonly interval: number } = { timeout: 20_000, interval: 20 }

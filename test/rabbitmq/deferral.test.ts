@@ -4,7 +4,8 @@ import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../
 import { type KeySource, type ReplayStore, subscribe, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
-import { bench, bodies, eventually, inbox } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies, inbox } from './helpers.ts'
 import { RemoteStore } from './remote-store.ts'
 
 const url = inject('amqpUrl') as string

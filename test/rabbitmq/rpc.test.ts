@@ -3,7 +3,8 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { AuthorizedKeys, Signer, senderOf, Verifier } from '../../src/index.ts'
-import { amqplib010, bench, bodies, eventually } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { amqplib010, bench, bodies } from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const REPLIES = 'amq.rabbitmq.reply-to'

@@ -3,7 +3,8 @@ import { describe, expect, inject, it } from 'vitest'
 import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type ReplayStore, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
-import { bench, bodies, errorOf, eventually, inbox } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies, errorOf, inbox } from './helpers.ts'
 import { RemoteStore } from './remote-store.ts'
 
 const url = inject('amqpUrl') as string

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import {
   type ConsumeStreamOptions,
   consumeStream,
@@ -13,6 +13,7 @@ import { testKeys } from '../../src/testing.ts'
 import { senderOf } from '../../src/verdict.ts'
 import { Verifier } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { eventually } from '../eventually.ts'
 import { opened, plain, Redis6, redisUrl } from './clients.ts'
 
 const { signer, keys } = testKeys('shop')
@@ -55,10 +56,6 @@ function scene(): Scene {
 
 function chunk(fields: readonly string[]): [string, string][] {
   return Array.from({ length: fields.length / 2 }, (_, index) => fields.slice(2 * index, 2 * index + 2) as never)
-}
-
-function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(check, { timeout: 10_000, interval: 10 })
 }
 
 describe.skipIf(redisUrl === '')('consumeStream', () => {

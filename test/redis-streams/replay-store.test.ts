@@ -24,7 +24,7 @@ describe.skipIf(redisUrl === '').each(clients)('RedisReplayStore over %s', (_nam
     vi.restoreAllMocks()
   })
 
-  it('answers as the naive reference does', { timeout: 60_000 }, async () => {
+  it('answers as the naive reference does', async () => {
     const looking = new Redis6(redisUrl)
     await fc.assert(
       fc.asyncProperty(steps, async (run) => {

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../../adapters/rabbitmq/index.ts'
 import { AuthorizedKeys, Signer, senderOf, subscribe, Verifier } from '../../../src/index.ts'
 import { uniqueName } from '../../brokers/index.ts'
-import { PATIENCE, Scene } from '../../faults/rabbitmq-scene.ts'
+import { Scene } from '../../faults/rabbitmq-scene.ts'
 import { AuthorizedClientRMQ, AuthorizedServerRMQ, authorizedRabbitMQ } from './wrapped-nestjs.ts'
 
 const url = inject('amqpUrl')
@@ -52,8 +52,8 @@ describe.skipIf(url === undefined)('RabbitMQ: frameworks', () => {
     for (const round of [1, 2, 3]) {
       await channel.sendToQueue(queue, { round })
       ;(await scene.plain()).sendToQueue(queue, Buffer.from('forged'))
-      await expect.poll(() => handled, PATIENCE).toContain(`shop: {"round":${round}}`)
-      await expect.poll(() => reasons(queue), PATIENCE).toEqual(['token-missing'])
+      await expect.poll(() => handled).toContain(`shop: {"round":${round}}`)
+      await expect.poll(() => reasons(queue)).toEqual(['token-missing'])
       await cut(manager)
     }
     expect(handled).toHaveLength(3)
@@ -107,15 +107,15 @@ describe.skipIf(url === undefined)('RabbitMQ: frameworks', () => {
 
     it('events and requests reach handlers, which know who asked; others are dead-lettered', async () => {
       await firstValueFrom(client.emit('order.created', { id: 1 }), { defaultValue: undefined })
-      await expect.poll(() => handled, PATIENCE).toEqual([{ data: { id: 1 }, service: 'shop' }])
+      await expect.poll(() => handled).toEqual([{ data: { id: 1 }, service: 'shop' }])
       expect(await firstValueFrom(client.send('sum', [1, 2, 3]))).toEqual({ total: 6, asked: 'shop' })
 
       const plain = await scene.plain()
       plain.sendToQueue(queue, Buffer.from(JSON.stringify({ pattern: 'order.created', data: 'forged' })))
-      await expect.poll(() => reasons(queue), PATIENCE).toEqual(['token-missing'])
+      await expect.poll(() => reasons(queue)).toEqual(['token-missing'])
       const stranger = await wrapProducer(await scene.connection(), strangers).createChannel()
       stranger.sendToQueue(queue, Buffer.from(JSON.stringify({ pattern: 'order.created', data: 'forged' })))
-      await expect.poll(() => reasons(queue), PATIENCE).toEqual(['key-unknown'])
+      await expect.poll(() => reasons(queue)).toEqual(['key-unknown'])
       expect(handled).toHaveLength(1)
     })
 
@@ -127,7 +127,7 @@ describe.skipIf(url === undefined)('RabbitMQ: frameworks', () => {
         expect(await firstValueFrom(client.send('sum', [total]))).toEqual({ total, asked: 'shop' })
       }
       await firstValueFrom(client.emit('order.created', { id: 2 }), { defaultValue: undefined })
-      await expect.poll(() => handled.at(-1), PATIENCE).toEqual({ data: { id: 2 }, service: 'shop' })
+      await expect.poll(() => handled.at(-1)).toEqual({ data: { id: 2 }, service: 'shop' })
       expect(await reasons(queue)).toEqual([])
     })
 
@@ -213,12 +213,12 @@ describe.skipIf(url === undefined)('RabbitMQ: frameworks', () => {
     it('subscribers and RPC work, others are dead-lettered, also after reconnects', async () => {
       for (const id of [1, 2, 3]) {
         await connection.publish(exchange, 'order.created', { id })
-        await expect.poll(() => handled, PATIENCE).toContain(`${id} from shop`)
+        await expect.poll(() => handled).toContain(`${id} from shop`)
         const request = { exchange, routingKey: 'sum', payload: [id, 10] }
         expect(await connection.request(request)).toEqual({ total: id + 10, asked: 'shop' })
         const plain: Channel = await scene.plain()
         plain.publish(exchange, 'order.created', Buffer.from('{"id":0}'))
-        await expect.poll(() => reasons(queue), PATIENCE).toEqual(['token-missing'])
+        await expect.poll(() => reasons(queue)).toEqual(['token-missing'])
         await cut(connection.managedConnection)
         await connection.managedChannel.waitForConnect()
       }
@@ -242,7 +242,7 @@ async function cut(given: unknown): Promise<void> {
   const manager = given as ReturnType<typeof connectManager> & { _channels: { _unconfirmedMessages: unknown[] }[] }
   // A publish that is not confirmed yet is rejected, and Nest does not listen.
   const unconfirmed = (): unknown[] => manager._channels.flatMap((channel) => channel._unconfirmedMessages)
-  await expect.poll(unconfirmed, PATIENCE).toEqual([])
+  await expect.poll(unconfirmed).toEqual([])
   const { stream } = (manager.connection as unknown as { connection: { stream: Socket } }).connection
   const again = new Promise((resolve) => manager.once('connect', resolve))
   stream.destroy(new Error('cut by a test'))
