@@ -26,6 +26,7 @@ export class Settlements {
   readonly #withheld = new Set<number>()
   /** settled by the user while the replay store is being told, until the broker is */
   readonly #settling = new Map<number, Promise<void>>()
+  #used = false
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
 
@@ -60,8 +61,14 @@ export class Settlements {
     })
   }
 
+  /** Whether there was anything to settle. */
+  get used(): boolean {
+    return this.#used
+  }
+
   /** A message arrived and is ours until it is handed over. */
   withhold(raw: AmqpMessage): void {
+    this.#used = true
     this.#withheld.add(raw.fields.deliveryTag)
   }
 

@@ -192,6 +192,24 @@ describe.skipIf(url === undefined)('settling messages on RabbitMQ', () => {
       },
     )
 
+    it('the connection does not overtake acknowledgements', async () => {
+      const queue = await at.queue()
+      const texts = Array.from({ length: 100 }, (_, index) => String(index))
+      await fill(queue, ...texts)
+      const connection = wrapConsumer(await at.connection(), new Verifier({ keys }))
+      const channel = await connection.createChannel()
+      let left = texts.length
+      let closing: Promise<void> | undefined
+      await channel.consume(queue, (message) => {
+        if (message === null) return
+        channel.ack(message)
+        if (--left === 0) closing = connection.close()
+      })
+      await eventually(() => expect(left).toBe(0))
+      await closing
+      expect(await at.ready(queue)).toBe(0)
+    })
+
     it('does not wait for ever: what is not through by then comes again', async () => {
       const queue = await at.queue()
       await fill(queue, 'forged')
