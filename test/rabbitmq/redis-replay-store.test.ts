@@ -29,7 +29,7 @@ describe.skipIf(url === undefined || redisUrl === undefined)('RabbitMQ with a Re
     const codes: string[] = []
     const consume = async (): Promise<void> => {
       const redis = new Redis(redisUrl as string)
-      const verifier = new Verifier({ keys, replay: new RedisReplayStore(redis) })
+      const verifier = new Verifier({ keys, replay: new RedisReplayStore(redis, { timeoutSeconds: 60 }) })
       const connection = wrapConsumer(await connect(url as string), verifier, {
         onVerdict: (verdict) => 'code' in verdict && codes.push(verdict.code),
       })
