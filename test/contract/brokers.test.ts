@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { type ChannelModel, connect } from 'amqplib'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { probeKafka, probeRabbitmq, probeRedis } from '../brokers/handshake.ts'
+import { probeRabbitmq, probeRedis } from '../brokers/handshake.ts'
 import { startKafka, startRabbitmq, startRedis, uniqueName } from '../brokers/index.ts'
+import { probeKafka } from '../brokers/kafka-requests.ts'
 
 const amqpUrl = inject('amqpUrl')
 const redisUrl = inject('redisUrl')

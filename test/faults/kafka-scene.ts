@@ -10,6 +10,7 @@ import { expect } from 'vitest'
 import { wrapProducer } from '../../adapters/kafka/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { leaveGroup } from '../brokers/kafka-requests.ts'
 import { builtProgram } from '../built.ts'
 import { createTopic } from '../kafka/topics.ts'
 
@@ -25,6 +26,7 @@ export class KafkaScene {
   readonly #admin: Admin
   readonly #keys = testKeys('checkout')
   readonly #children = new Set<ChildProcess>()
+  readonly #members = new Map<ChildProcess, string>()
   #signing: Producer | undefined
   #plain: Producer | undefined
   #folder = ''
@@ -32,8 +34,8 @@ export class KafkaScene {
 
   constructor(brokers: readonly string[]) {
     this.#brokers = brokers
-    const retry = { initialRetryTime: 100, retries: 30, maxRetryTime: 1_000 }
-    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry })
+    const retry = { initialRetryTime: 100, retries: 60, maxRetryTime: 1_000 }
+    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, connectionTimeout: 60_000, retry })
     this.#admin = this.#kafka.admin()
   }
 
@@ -73,7 +75,8 @@ export class KafkaScene {
     return { topic, names, effects: () => readFileSync(effectsFile, 'utf8').split('\n').slice(0, -1), effectsFile }
   }
 
-  consumer({ topic, effectsFile }: Run, mode: Mode): ChildProcess {
+  /** @param dieAfter how many records it notes before it kills itself, soon after; default: it lives on */
+  consumer({ topic, effectsFile }: Run, mode: Mode, dieAfter?: number): ChildProcess {
     const job = {
       built: this.#built,
       brokers: this.#brokers,
@@ -82,6 +85,7 @@ export class KafkaScene {
       authorizedKeys: this.#keys.signer.authorizedKeysLine('**'),
       effectsFile,
       mode,
+      dieAfter,
     }
     const child = fork(program, [JSON.stringify(job)], {
       execArgv: [],
@@ -89,7 +93,19 @@ export class KafkaScene {
     })
     this.#children.add(child)
     child.once('exit', () => this.#children.delete(child))
+    child.on('message', ({ memberId }: { memberId: string }) => this.#members.set(child, memberId))
     return child
+  }
+
+  /** Waits until it is a member of the group. */
+  async joined(child: ChildProcess): Promise<void> {
+    await expect.poll(() => this.#members.has(child)).toBe(true)
+  }
+
+  /** Waits until it has killed itself, and until the group knows. */
+  async killed({ topic }: Run, child: ChildProcess): Promise<void> {
+    await exited(child)
+    await leaveGroup(this.#brokers.join(), `group-${topic}`, this.#members.get(child) ?? '')
   }
 
   /** Waits until the group has passed every record, and looks at what became of each. */
