@@ -93,7 +93,7 @@ describe.skipIf(url === undefined)('RabbitMQ: a key is revoked under traffic', (
         'ms from the change to the last one handled': Math.round(window),
         'refused after that': refused.length,
       })
-        expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['key-revoked']))
+      expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['key-revoked']))
       expect(Math.min(...refused.map(({ at }) => at))).toBeGreaterThanOrEqual(Math.max(...handledAt))
     },
   )

@@ -27,7 +27,7 @@ describe.skipIf(url === undefined)('consuming from RabbitMQ', () => {
   }
 
   async function consumer(replay?: ReplayStore): Promise<Channel> {
-    const verifier = new Verifier({ keys, ...(replay !== undefined && { replay }) })
+    const verifier = new Verifier({ keys, leaseSeconds: 3_600, ...(replay !== undefined && { replay }) })
     return wrapConsumer(await (await at.connection()).createChannel(), verifier)
   }
 
