@@ -20,6 +20,7 @@ const patient = {
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    maxConcurrency: 20,
     projects: [
       { test: { ...patient, name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers } },
       { test: { ...patient, name: 'brokers', include: withBrokers, globalSetup: 'test/brokers/global-setup.ts' } },

@@ -65,7 +65,7 @@ describe.skipIf(url === undefined)('without acknowledgements, and RPC', () => {
     // Other clients that wait for replies have their dead letters there as well.
     await eventually(async () => {
       const letter = await at.raw.get('rabbitmq.reply-to.dlq', { noAck: true })
-      expect(letter && letter.content.toString()).toBe(forged)
+      expect(letter === false ? undefined : letter.content.toString()).toBe(forged)
     })
     expect(replies).toEqual([])
   })
