@@ -14,6 +14,7 @@ import {
 } from './checks.ts'
 import { type Clock, ClockWatch, SYSTEM_CLOCK } from './clock.ts'
 import { Counters } from './counters.ts'
+import { PartsDigester } from './covered-parts.ts'
 import { RejectedError, SetupError } from './errors.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
@@ -22,7 +23,7 @@ import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { isFault, parseToken, type Token } from './token.ts'
+import { isFault, type Token, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Warnings } from './warnings.ts'
 
@@ -80,6 +81,9 @@ export class Verifier {
   #rules: readonly PolicyRule[] | undefined
   readonly #clock: ClockWatch
   readonly #roots = new RootCache()
+  readonly #tokens = new TokenReader(this.#roots.known)
+  readonly #parts = new PartsDigester('base64url')
+  readonly #batchedParts = new PartsDigester('binary')
 
   /** @throws SetupError `option-invalid` */
   constructor(options: VerifierOptions) {
@@ -161,7 +165,7 @@ export class Verifier {
   /** The same without throwing. This is the one place where the order of the checks is written. */
   check(received: ReceivedMessage): CheckResult {
     // 1, 2: one header, strict syntax, closed sets
-    const token = parseToken(received.token, this.#roots.known)
+    const token = this.#tokens.read(received.token)
     if (isFault(token)) {
       return (token.code === 'token-missing' && this.#unsigned(received.queue)) || rejected(token.code, token.detail)
     }
@@ -203,8 +207,8 @@ export class Verifier {
     // 9: the very bytes the handler will get
     const altered =
       token.place === undefined
-        ? checkContent(received, token.signed.claims)
-        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher)
+        ? checkContent(received, token.signed.claims, this.#parts)
+        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher, this.#batchedParts)
     if (altered !== undefined) return { ...altered, ...signer }
     key.usage.lastUsedAt = now
     return {
