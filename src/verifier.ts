@@ -57,6 +57,8 @@ export interface Verified {
   readonly addressFromToken: boolean
   /** when handling may start at the latest, milliseconds since 1970 */
   readonly expiresAt: number | undefined
+  /** for a message of a batch: the token's own id, and the message's place among how many */
+  readonly batch: { readonly id: string; readonly index: number; readonly size: number } | undefined
   /** what the token was signed over, to tell a copy from another message under the same id */
   readonly digest: string
 }
@@ -224,6 +226,7 @@ export class Verifier {
       coveredHeaders: claims.hs ?? [],
       addressFromToken: !policy.delivered,
       expiresAt: claims.exp === undefined ? undefined : claims.exp * 1000,
+      batch: place === undefined ? undefined : { id: claims.jti, index: place.index, size: token.signed.claims.n },
       digest: contentDigest(token),
     }
   }
@@ -270,10 +273,9 @@ export class Verifier {
   }
 }
 
-/** What a token id stands for. In a batch the place in the tree says it. */
-function contentDigest({ signed, place }: Token): string {
-  const { claims } = signed
-  return 'mr' in claims ? `${claims.aud} ${claims.mr} ${place?.index}` : `${claims.aud} ${claims.bh} ${claims.hh}`
+/** What a token id stands for. In a batch the id has a place, and the tree says what stands there. */
+function contentDigest({ signed: { claims } }: Token): string {
+  return 'mr' in claims ? `${claims.aud} ${claims.mr}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */
