@@ -81,9 +81,10 @@ export const RESERVED_HEADER_PREFIX = 'queueauth-'
 
 /** Whether a header name belongs to this library. Upper and lower case are the same here: some transports fold them. */
 export function isReservedHeader(name: string): boolean {
-  const lower = name.toLowerCase()
-  return lower === TOKEN_HEADER || lower.startsWith(RESERVED_HEADER_PREFIX)
+  return RESERVED.test(name)
 }
+
+const RESERVED = /^queueauth(?:-|$)/i
 
 /**
  * An address from its scheme and components, each percent-encoded outside `[A-Za-z0-9._-]`, so that no two addresses
