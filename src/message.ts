@@ -14,6 +14,9 @@ export type HeaderValue =
 /** Headers by name. A transport hands them over without a prototype, so that `__proto__` is a name like any other. */
 export type Headers = Readonly<Record<string, HeaderValue>>
 
+/** An empty table, for many messages. */
+export const NO_HEADERS: Headers = Object.freeze(Object.create(null) as Record<string, never>)
+
 /** The parts that are always covered by the signature, present or absent (docs/spec.md). */
 export interface CoveredProperties {
   /** the record key (Kafka); absent and empty differ */
