@@ -28,6 +28,7 @@ export class Settlements {
   readonly #unsettled = new Map<number, Handed | typeof WITHHELD>()
   /** settled by the user while the replay store is being told, until the broker is */
   readonly #settling = new Map<number, Promise<void>>()
+  #used = false
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
 
@@ -62,8 +63,14 @@ export class Settlements {
     })
   }
 
+  /** Whether there was anything to settle. */
+  get used(): boolean {
+    return this.#used
+  }
+
   /** A message arrived and is ours until it is handed over. */
   withhold(raw: AmqpMessage): void {
+    this.#used = true
     this.#unsettled.set(raw.fields.deliveryTag, WITHHELD)
   }
 

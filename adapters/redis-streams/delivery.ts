@@ -1,7 +1,5 @@
 import { explanationHeaders } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
-import type { Admissions } from './admissions.ts'
-import { entryKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { type StreamEntry, toReceived } from './message.ts'
 
@@ -23,16 +21,5 @@ export function deliveryOf<Native>(
       await sink.store(entry, explanationHeaders(letter))
       acknowledged = true
     },
-  }
-}
-
-/** Runs until it is settled, during which the entry is not the user's to acknowledge. */
-export function withhold(admissions: Admissions, { stream, group, id }: StreamEntry): () => void {
-  const key = entryKey(stream, group, id)
-  let withheld = true
-  admissions.withhold(key)
-  return () => {
-    if (withheld) admissions.letGo(key)
-    withheld = false
   }
 }

@@ -2,7 +2,7 @@ import type { Admission, Guard } from '../../src/guard.ts'
 import { mark } from '../../src/verdict.ts'
 import { type Admissions, entryKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { deliveryOf, withhold } from './delivery.ts'
+import { deliveryOf } from './delivery.ts'
 import { type StreamEntry, withoutToken } from './message.ts'
 import type { Page, RawEntry } from './reads.ts'
 
@@ -18,7 +18,10 @@ export class GroupReader {
   readonly #admissions: Admissions
   readonly #sink: DeadLetterSink
   readonly #ending: AbortSignal
-  readonly #late = new Map<string, unknown[]>()
+  /** by stream and group, then by id */
+  readonly #late = new Map<string, Map<string, unknown>>()
+  /** what the guard has: held, or its dead letter is under way */
+  readonly #inHand = new Set<string>()
   readonly #underway = new Set<Promise<unknown>>()
 
   constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
@@ -41,11 +44,17 @@ export class GroupReader {
         continue
       }
       const entry: StreamEntry = { stream: page.key, group, id: String(raw[0]), fields: raw[1] }
-      this.#receive(entry, (admission) => {
-        this.#admissions.handOver(entryKey(page.key, group, entry.id), admission)
+      const key = entryKey(page.key, group, entry.id)
+      // Read again while it waits or its dead letter is written: one of it is enough.
+      if (this.#inHand.has(key)) continue
+      this.#receive(entry, key, (admission) => {
+        this.#admissions.handOver(key, admission)
         const handed = handedEntry(raw, admission, encoding)
-        if (closed) this.#keepLate(page.key, group, handed)
-        else Object.assign(slot, { entry: handed, kept: true })
+        if (closed) this.#keepLate(entry, handed)
+        else {
+          Object.assign(slot, { entry: handed, kept: true })
+          this.#late.get(entryKey(page.key, group, ''))?.delete(entry.id)
+        }
       })
     }
     const finish = (): Judged => {
@@ -60,13 +69,13 @@ export class GroupReader {
   /** What could not be judged when it was read and can be handed over now. */
   takeLate(stream: string, group: string): unknown[] {
     const key = entryKey(stream, group, '')
-    const late = this.#late.get(key) ?? []
+    const late = this.#late.get(key)?.values() ?? []
     this.#late.delete(key)
-    return late
+    return [...late]
   }
 
   hasLate(stream: string, group: string): boolean {
-    return this.#late.has(entryKey(stream, group, ''))
+    return (this.#late.get(entryKey(stream, group, ''))?.size ?? 0) > 0
   }
 
   track(work: Promise<unknown>): void {
@@ -79,8 +88,16 @@ export class GroupReader {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
 
-  #receive(entry: StreamEntry, handOver: (admission: Admission) => void): void {
-    const letGo = withhold(this.#admissions, entry)
+  #receive(entry: StreamEntry, key: string, handOver: (admission: Admission) => void): void {
+    this.#inHand.add(key)
+    this.#admissions.withhold(key)
+    let inHand = true
+    const letGo = (): void => {
+      if (!inHand) return
+      inHand = false
+      this.#inHand.delete(key)
+      this.#admissions.letGo(key)
+    }
     const delivery = deliveryOf(entry, entry, this.#sink, (admission) => {
       letGo()
       // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
@@ -92,9 +109,10 @@ export class GroupReader {
     else letGo()
   }
 
-  #keepLate(stream: string, group: string, entry: unknown): void {
+  #keepLate({ stream, group, id }: StreamEntry, handed: unknown): void {
     const key = entryKey(stream, group, '')
-    this.#late.set(key, [...(this.#late.get(key) ?? []), entry])
+    const late = this.#late.get(key) ?? new Map<string, unknown>()
+    this.#late.set(key, late.set(id, handed))
   }
 }
 

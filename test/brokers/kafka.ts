@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
 import { imageOf, startContainer } from './docker.ts'
-import { probeKafka } from './handshake.ts'
+import { probeKafka, probeKafkaGroups } from './kafka-requests.ts'
 import type { BrokerKind, BrokerServer } from './kind.ts'
 import { startLocalServer, temporaryFolder } from './local-server.ts'
 import { findKafka } from './programs.mjs'
@@ -90,7 +90,7 @@ async function startLocally({ config = {} }: KafkaOptions): Promise<KafkaServer>
     program: programs.java,
     args: [...java, 'kafka.Kafka', propertiesFile],
     probe: async () => {
-      await probeKafka(address)
+      await probeKafkaGroups(address)
       return programs.version
     },
   })
@@ -109,7 +109,7 @@ async function startInDocker(engine: ContainerRuntimeClient, { config = {} }: Ka
       return Object.fromEntries(Object.entries(properties).map(([name, value]) => [variable(name), value]))
     },
     probe: async (hostAndPort) => {
-      await probeKafka(hostAndPort)
+      await probeKafkaGroups(hostAndPort)
       return imageOf('kafka').split(':')[1] ?? 'of unknown version'
     },
   })

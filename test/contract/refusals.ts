@@ -4,10 +4,11 @@ import { type DeadLetter, originalHeaderName } from '../../src/dead-letter.ts'
 import { isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import { REJECT_CODES } from '../../src/reasons.ts'
 import { senderOf, verdictOf } from '../../src/verdict.ts'
+import { eventually } from '../eventually.ts'
 import { type Forgery, forgeries } from './forgeries.ts'
 import type { Features, Harness, TestMessage } from './harness.ts'
 import { shop, stranger } from './keys.ts'
-import { bytesOf, eventually, openScene, settlements, text } from './scene.ts'
+import { bytesOf, openScene, settlements, text } from './scene.ts'
 
 /** Where a message differs cannot be told in a batch; a planted header can be told everywhere. */
 function batchOnly({ headersInBody }: Features): string[] {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { HeaderValue } from '../../src/message.ts'
 import { Verifier } from '../../src/verifier.ts'
+import { eventually } from '../eventually.ts'
 import { numbered } from './fidelity.ts'
 import type { Delivered, Features, Harness, TestMessage } from './harness.ts'
 import { keys, shop } from './keys.ts'
-import { eventually, openScene, settlements } from './scene.ts'
+import { openScene, settlements } from './scene.ts'
 import { remoteStore } from './stores.ts'
 
 /** What a wrapped client does with authorized traffic is what the plain client does. */
