@@ -59,6 +59,8 @@ export function toReceived(raw: AmqpMessage, queue: string, name: string): Recei
   const who = `${appId === undefined ? '' : `, app-id ${appId}`}${userId === undefined ? '' : `, user-id ${userId}`}`
   return {
     queue: name,
+    // Queues that share a name are read apart from each other: each has its own copy of what a fanout sends.
+    ...(name !== queue && { consumer: queue }),
     deliveredBy: deliveredBy(exchange, routingKey, queue),
     token,
     payload: raw.content,
