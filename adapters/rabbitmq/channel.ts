@@ -72,7 +72,7 @@ export class GuardedChannel {
       recover: channel.recover.bind(channel),
     }
     this.#gets = new GuardedGets(this)
-    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending))
+    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending), this.gone)
     this.#install()
     channel.on('close', () => this.#end(true))
   }

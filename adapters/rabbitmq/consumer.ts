@@ -111,7 +111,7 @@ export class GuardedConsumer {
       return admission.release()
     }
     try {
-      this.#onMessage(viewOf(raw, admission))
+      this.#onMessage(viewOf(this.#channel, raw, admission))
     } catch (error) {
       void admission.release()
       throw error

@@ -23,8 +23,10 @@ export function deliveryOf(
 }
 
 /** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
-export function viewOf(raw: AmqpMessage, { verdict, verified, release }: Admission): AmqpMessage {
-  if (verified !== undefined) return toView(raw, verified, { verdict, release })
-  mark(raw, { verdict, unsignedHeaders: {}, release })
+export function viewOf({ gone }: GuardedChannel, raw: AmqpMessage, admission: Admission): AmqpMessage {
+  const { verdict, verified, release } = admission
+  const inspection = { verdict, release, handedOver: { lease: admission, gone } }
+  if (verified !== undefined) return toView(raw, verified, inspection)
+  mark(raw, { ...inspection, unsignedHeaders: {} })
   return raw
 }

@@ -66,7 +66,7 @@ export class GuardedGets {
       deliveryOf(this.#channel, from, raw, (admission) => {
         if (from.noAck) void admission.commit()
         else if (!settlements.handOver(raw, admission)) return admission.release()
-        view = viewOf(raw, admission)
+        view = viewOf(this.#channel, raw, admission)
       }),
     )
     if (!(outcome instanceof Promise)) return view

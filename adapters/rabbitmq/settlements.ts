@@ -1,4 +1,6 @@
 import type { Admission } from '../../src/guard.ts'
+import type { Lease } from '../../src/leases.ts'
+import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import { type AmqpMessage, type ChannelLike, takesCallbacks } from './client.ts'
 
@@ -10,7 +12,7 @@ interface Handed {
 type Verb = (raw: AmqpMessage) => unknown
 
 /** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
-type First = (admission: Admission) => boolean | Promise<boolean>
+type First = (lease: Lease) => boolean | Promise<boolean>
 
 /** No delivery has this tag, so the broker answers as it does to any it does not know: 406 closes the channel. */
 const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
@@ -28,14 +30,18 @@ export class Settlements {
   readonly #settling = new Map<number, Promise<void>>()
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
+  readonly #gone: AbortSignal
 
+  /** @param gone aborts when the channel is gone */
   constructor(
     channel: ChannelLike,
     original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>,
     track: (pending: Promise<unknown>) => void,
+    gone: AbortSignal,
   ) {
     this.#original = original
     this.#track = track
+    this.#gone = gone
     // The callback API's methods can be chained.
     const chained = takesCallbacks(channel) ? channel : undefined
     override(channel, 'ack', (message, allUpTo) => {
@@ -92,6 +98,13 @@ export class Settlements {
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
     const { deliveryTag } = message.fields
+    const { handedOver } = inspectionOf(message) ?? {}
+    if (handedOver?.gone.aborted && handedOver.gone !== this.#gone) {
+      // amqp-connection-manager asks the channel of now, where the tag stands for another message. The broker has this one back.
+      const told = first(handedOver.lease)
+      if (told instanceof Promise) this.#track(told)
+      return
+    }
     const handed = this.#handed.get(deliveryTag)
     const settling = this.#settling.get(deliveryTag)
     if (allUpTo && (handed !== undefined || deliveryTag === 0)) {
@@ -139,9 +152,9 @@ export class Settlements {
   }
 }
 
-const commit: First = (admission) => admission.commit()
+const commit: First = (lease) => lease.commit()
 
-const release: First = (admission) => {
-  const released = admission.release()
+const release: First = (lease) => {
+  const released = lease.release()
   return released instanceof Promise ? released.then(() => true) : true
 }

@@ -1,4 +1,4 @@
-import type { ConfirmChannel, GetMessage } from 'amqplib'
+import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type ReplayStore, Verifier } from '../../src/index.ts'
@@ -34,8 +34,7 @@ describe.skipIf(url === undefined)('queues that share a name by queueName', () =
     await producer.waitForConfirms()
     await eventually(() => expect(instances.map(({ got }) => bodies(got))).toEqual([['a'], ['a']]))
     // A copy is a copy all the same, in the queue where it was handled.
-    const [first] = instances as [Awaited<ReturnType<typeof instance>>]
-    const { content, properties } = first.got[0] as unknown as GetMessage
+    const { content, properties } = instances[0].got[0] as ConsumeMessage
     at.raw.publish(exchange, '', content, properties)
     producer.publish(exchange, '', Buffer.from('b'))
     await producer.waitForConfirms()
