@@ -107,7 +107,7 @@ export class GuardedConsumer {
     this.#kept.delete(raw)
     const { noAck } = this.#from
     if (!noAck && this.#stopping.signal.aborted) return this.#decline(raw, admission)
-    // It comes again: the broker has it back.
+    // It comes again: the broker has it back, or is about to.
     if (!noAck && !this.#channel.settlements.handOver(raw, admission)) return admission.release()
     try {
       this.#onMessage(viewOf(this.#channel, raw, admission))

@@ -28,6 +28,7 @@ export class Settlements {
   readonly #withheld = new Set<number>()
   /** settled by the user while the replay store is being told, until the broker is */
   readonly #settling = new Map<number, Promise<void>>()
+  #takingBack = false
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
   readonly #gone: AbortSignal
@@ -71,10 +72,10 @@ export class Settlements {
     this.#withheld.add(raw.fields.deliveryTag)
   }
 
-  /** From now on the user may settle it. False: the broker has taken it back meanwhile. */
+  /** From now on the user may settle it. False: the broker has taken it back meanwhile, or is about to. */
   handOver(raw: AmqpMessage, admission: Admission): boolean {
     const { deliveryTag } = raw.fields
-    if (!this.#withheld.delete(deliveryTag)) return false
+    if (this.#takingBack || !this.#withheld.delete(deliveryTag)) return false
     this.#handed.set(deliveryTag, { raw, admission })
     return true
   }
@@ -87,13 +88,19 @@ export class Settlements {
     else this.#original.nack(raw, false, true)
   }
 
-  /** The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. */
-  async takeBack(): Promise<void> {
+  /**
+   * The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. Nothing
+   * is handed over until the broker is told, or it would be taken back behind its user's back.
+   */
+  async takeBack<Result>(recover: () => Promise<Result>): Promise<Result> {
     const handed = [...this.#handed.values()]
     this.#handed.clear()
+    this.#takingBack = true
+    await Promise.all(handed.map(({ admission }) => admission.release()))
     this.#withheld.clear()
     this.#settling.clear()
-    await Promise.all(handed.map(({ admission }) => admission.release()))
+    this.#takingBack = false
+    return await recover()
   }
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
