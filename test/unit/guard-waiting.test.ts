@@ -47,7 +47,7 @@ describe('what changes while a message waits', () => {
     ] as const) {
       const keys = new ChangingKeys(keysOf(lineOf()))
       const replay = new ScriptedStore()
-      replay.begins.push(async () => {
+      replay.begins.push(async (): Promise<'run'> => {
         keys.use(keysOf(...lines))
         return 'run'
       })

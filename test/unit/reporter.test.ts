@@ -2,10 +2,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { UnstorableError } from '../../src/dead-letter.ts'
 import { subscribe } from '../../src/events.ts'
 import { type Admission, Guard } from '../../src/guard.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
 import type { QueuePolicy } from '../../src/policy.ts'
 import type { Verdict } from '../../src/verdict.ts'
-import { bad, deliveryOf, failing, fresh, type Log, ScriptedStore } from './deliveries.ts'
-import { ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
+import { bad, deliveryOf, failing, fresh, Latch, type Log, ScriptedStore } from './deliveries.ts'
+import { ChangingKeys, keysOf, lineOf, ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
 
 const DAY = 24 * 60 * 60
 const stops: (() => void)[] = []
@@ -137,6 +138,30 @@ describe('observe', () => {
       'clock-unreliable',
     ])
     expect(replay.calls).toEqual([])
+  })
+
+  it('has unknown keys looked for, and hands on without waiting for that', async () => {
+    const [one, two] = [lineOf(), lineOf(undefined, 'ES256')]
+    const looked = new Latch()
+    const keys: ChangingKeys = new ChangingKeys(keysOf(one), () =>
+      looked.promise.then(() => keys.use(keysOf(one, two))),
+    )
+    const verifier = verifierFor({ keys, rollout: 'observe' })
+    const guard = new Guard(verifier)
+    const underNewKey = (): ReceivedMessage => receivedWith(tokenOf({ algorithm: 'ES256' }))
+    expect(guard.receive(deliveryOf([], 'a', underNewKey()))).toBe('handled')
+    expect(guard.receive(deliveryOf([], 'b', underNewKey()))).toBe('handled')
+    looked.open()
+    await vi.waitFor(() => expect(keys.snapshot?.keys.size).toBe(2))
+    expect(guard.receive(deliveryOf([], 'c', underNewKey()))).toBe('handled')
+    expect(verifier.counters.of('orders')).toMatchObject({ authorized: 1, refused: { 'key-unknown': 2 } })
+  })
+
+  it('minds no failure to look for them', async () => {
+    const keys = new ChangingKeys(keysOf(lineOf()), async () => failing())
+    const guard = new Guard(verifierFor({ keys, rollout: 'observe' }))
+    expect(guard.receive(deliveryOf([], 'a', receivedWith(tokenOf({ algorithm: 'ES256' }))))).toBe('handled')
+    await new Promise(setImmediate)
   })
 
   it('warns of what would be rejected', () => {
