@@ -65,6 +65,33 @@ describe('warnings', () => {
     expect(warnings).toEqual([expect.stringContaining('onVerdict')])
   })
 
+  it.each<[string, unknown]>([
+    ['an object without a prototype', Object.create(null)],
+    ['an error whose message is none', Object.assign(new Error('x'), { message: 7 })],
+    ['an error whose message throws', Object.defineProperty(new Error('x'), 'message', { get: failing })],
+    ['a symbol', Symbol('x')],
+    ['nothing', undefined],
+  ])('%s can be thrown as well, by whatever the user gave', async (_, thrown) => {
+    const throws = (): never => {
+      throw thrown
+    }
+    const log: Log = []
+    let attempts = 0
+    const deadLetter = async (): Promise<void> => (++attempts < 2 ? throws() : undefined)
+    const guard = new Guard(verifierFor(), { onVerdict: throws, onRejected: throws, deadLetter })
+    expect(guard.receive(deliveryOf(log, 'a', fresh()))).toBe('handled')
+    expect(await guard.receive(deliveryOf(log, 'b', bad()))).toBe('settled')
+    expect(log).toEqual(['handle a', 'acknowledge b'])
+    expect(warnings).toHaveLength(3)
+  })
+
+  it('an async onVerdict that rejects warns once', async () => {
+    const onVerdict = async (): Promise<void> => failing()
+    const guard = new Guard(verifierFor(), { onVerdict })
+    for (const name of ['a', 'b']) expect(guard.receive(deliveryOf([], name, fresh()))).toBe('handled')
+    await vi.waitFor(() => expect(warnings).toEqual([expect.stringContaining('onVerdict')]))
+  })
+
   it('an onRejected that throws warns once', async () => {
     const verifier = verifierFor()
     const guard = new Guard(verifier, { onRejected: failing, onVerdict: () => undefined })
