@@ -1,4 +1,4 @@
-import { type Admissions, entryKey } from './admissions.ts'
+import { type Admissions, groupKey } from './admissions.ts'
 import type { CommandLike } from './client.ts'
 import { textOf } from './message.ts'
 import { parseAck } from './reads.ts'
@@ -16,11 +16,12 @@ export function acknowledge(command: CommandLike, admissions: Admissions): boole
   const ack = parseAck(command)
   const stream = ack && textOf(ack.key)
   if (ack === undefined || stream === undefined) return true
+  const prefix = groupKey(stream, ack.group)
   const committing: Promise<boolean>[] = []
   let may = true
   const args = [...command.args]
   for (let index = ack.firstId; index < args.length; index++) {
-    const key = entryKey(stream, ack.group, fullId(String(args[index])))
+    const key = prefix + fullId(String(args[index]))
     if (admissions.isWithheld(key)) args[index] = NO_ENTRY
     const committed = admissions.handed(key)?.commit()
     if (committed instanceof Promise) {

@@ -30,14 +30,17 @@ export class Admissions {
     this.#handed.delete(key)
   }
 
-  withhold(key: string): void {
+  /** @returns what ends it; calling that twice does nothing */
+  withhold(key: string): () => void {
     this.#withheld.set(key, (this.#withheld.get(key) ?? 0) + 1)
-  }
-
-  letGo(key: string): void {
-    const left = (this.#withheld.get(key) ?? 1) - 1
-    if (left === 0) this.#withheld.delete(key)
-    else this.#withheld.set(key, left)
+    let withheld = true
+    return () => {
+      if (!withheld) return
+      withheld = false
+      const left = (this.#withheld.get(key) ?? 1) - 1
+      if (left === 0) this.#withheld.delete(key)
+      else this.#withheld.set(key, left)
+    }
   }
 
   isWithheld(key: string): boolean {
@@ -45,9 +48,9 @@ export class Admissions {
   }
 }
 
-/** Names an entry as one group sees it. */
-export function entryKey(stream: string, group: string, id: string): string {
-  return JSON.stringify([stream, group, id])
+/** Names a stream as one group sees it; with the id of an entry behind it, that entry. */
+export function groupKey(stream: string, group: string): string {
+  return JSON.stringify([stream, group])
 }
 
 const ADMISSIONS: unique symbol = Symbol.for('queue-key-auth.redis-streams.admissions') as never

@@ -88,36 +88,45 @@ export function toMessage(
   return { message: { destination: destinationOf(key), payload }, fields: snapshot(fields, payload) }
 }
 
+/** An entry, for verifying. */
+export interface ReceivedEntry extends ReceivedMessage {
+  /** the fields that are the body: what a handler sees once they are verified */
+  readonly body: readonly Buffer[]
+}
+
 /**
  * An entry, for verifying. Fields that only we write are headers that nobody may send, so they are no part of the body:
  * what was planted is told from what was changed.
+ *
+ * @param deliveredBy the address of its stream, where it is at hand
  */
-export function toReceived({ stream, group, id, fields }: StreamEntry): ReceivedMessage {
+export function toReceived(
+  { stream, group, id, fields }: StreamEntry,
+  deliveredBy: readonly string[] = [destinationOf(stream)],
+): ReceivedEntry {
   const tokens: string[] = []
   const body: Buffer[] = []
-  const planted: Record<string, Buffer> = Object.create(null) as Record<string, Buffer>
-  for (const [name, value] of pairs(fields)) {
+  let planted: Record<string, Buffer> | undefined
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const [name, value] = [fields[index] as Buffer, fields[index + 1] as Buffer]
     const reserved = reservedName(name)
     if (reserved === undefined) body.push(name, value)
     else if (reserved === TOKEN_HEADER) tokens.push(value.toString('latin1'))
-    else planted[reserved] = value
+    else {
+      planted ??= Object.create(null) as Record<string, Buffer>
+      planted[reserved] = value
+    }
   }
   return {
     queue: stream,
     consumer: group,
-    deliveredBy: [destinationOf(stream)],
+    deliveredBy,
     token: tokens.length > 1 ? tokens : tokens[0],
     payload: encodeFields(body),
-    headers: planted,
     position: id,
+    body,
+    ...(planted && { headers: planted }),
   }
-}
-
-/** The fields that a handler sees: all but the token. */
-export function withoutToken(fields: readonly Buffer[]): Buffer[] {
-  const kept: Buffer[] = []
-  for (const [name, value] of pairs(fields)) if (reservedName(name) !== TOKEN_HEADER) kept.push(name, value)
-  return kept
 }
 
 export function* pairs(fields: readonly Buffer[]): Generator<readonly [name: Buffer, value: Buffer]> {

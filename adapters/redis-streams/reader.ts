@@ -1,9 +1,10 @@
 import type { Admission, Guard } from '../../src/guard.ts'
+import type { Headers } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
-import { type Admissions, entryKey } from './admissions.ts'
+import { type Admissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { deliveryOf, withhold } from './delivery.ts'
-import { type StreamEntry, withoutToken } from './message.ts'
+import { EntryDelivery } from './delivery.ts'
+import { destinationOf, type StreamEntry, toReceived } from './message.ts'
 import type { Page, RawEntry } from './reads.ts'
 
 /** What became of a page: what the caller gets, and whether anything was in it that it does not get. */
@@ -11,6 +12,18 @@ export interface Judged {
   readonly entries: unknown[]
   readonly withheld: number
 }
+
+/** A page whose entries are with the guard: each that is handed over in time is shown in its place. */
+interface Showing {
+  readonly groupKey: string
+  readonly deliveredBy: readonly string[]
+  readonly encoding: unknown
+  readonly shown: unknown[]
+  closed: boolean
+}
+
+/** In the place of an entry that is not handed over. */
+const WITHHELD: unique symbol = Symbol('withheld')
 
 /** Takes the entries of replies through the guard. What is handed over late comes with a later read of its stream. */
 export class GroupReader {
@@ -30,28 +43,22 @@ export class GroupReader {
 
   /** Synchronous where keys and replay state are in memory. */
   judge(page: Page, group: string, encoding: unknown): Judged | Promise<Judged> {
-    const slots: { entry?: unknown; kept: boolean }[] = []
-    let closed = false
+    const showing: Showing = {
+      groupKey: groupKey(page.key, group),
+      deliveredBy: [destinationOf(page.key)],
+      encoding,
+      shown: [],
+      closed: false,
+    }
     for (const raw of page.entries) {
-      const slot: (typeof slots)[number] = { kept: false }
-      slots.push(slot)
       // Deleted meanwhile: there is nothing to check, and the caller may want to know.
-      if (raw === null || raw[1] === null) {
-        Object.assign(slot, { entry: converted(raw, encoding), kept: true })
-        continue
-      }
-      const entry: StreamEntry = { stream: page.key, group, id: String(raw[0]), fields: raw[1] }
-      this.#receive(entry, (admission) => {
-        this.#admissions.handOver(entryKey(page.key, group, entry.id), admission)
-        const handed = handedEntry(raw, admission, encoding)
-        if (closed) this.#keepLate(page.key, group, handed)
-        else Object.assign(slot, { entry: handed, kept: true })
-      })
+      if (raw === null || raw[1] === null) showing.shown.push(converted(raw, encoding))
+      else this.#receive(raw, { stream: page.key, group, id: String(raw[0]), fields: raw[1] }, showing)
     }
     const finish = (): Judged => {
-      closed = true
-      const entries = slots.filter(({ kept }) => kept).map(({ entry }) => entry)
-      return { entries, withheld: slots.length - entries.length }
+      showing.closed = true
+      const entries = showing.shown.filter((entry) => entry !== WITHHELD)
+      return { entries, withheld: showing.shown.length - entries.length }
     }
     const { turn } = this.#guard
     return turn === undefined ? finish() : turn.then(finish)
@@ -59,14 +66,14 @@ export class GroupReader {
 
   /** What could not be judged when it was read and can be handed over now. */
   takeLate(stream: string, group: string): unknown[] {
-    const key = entryKey(stream, group, '')
+    const key = groupKey(stream, group)
     const late = this.#late.get(key) ?? []
     this.#late.delete(key)
     return late
   }
 
   hasLate(stream: string, group: string): boolean {
-    return this.#late.has(entryKey(stream, group, ''))
+    return this.#late.has(groupKey(stream, group))
   }
 
   track(work: Promise<unknown>): void {
@@ -79,31 +86,39 @@ export class GroupReader {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
 
-  #receive(entry: StreamEntry, handOver: (admission: Admission) => void): void {
-    const letGo = withhold(this.#admissions, entry)
-    const delivery = deliveryOf(entry, entry, this.#sink, (admission) => {
+  #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
+    const index = showing.shown.push(WITHHELD) - 1
+    const key = showing.groupKey + entry.id
+    // Until it is handed over or settled, the entry is not the user's to acknowledge.
+    const letGo = this.#admissions.withhold(key)
+    const received = toReceived(entry, showing.deliveredBy)
+    const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
       letGo()
       // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
       if (this.#ending.aborted) return admission.release()
-      handOver(admission)
+      this.#admissions.handOver(key, admission)
+      const [id, fields, ...more] = raw
+      const visible = admission.verified === undefined ? fields : received.body
+      const handed = marked(converted([id, visible, ...more], showing.encoding) as [unknown, object], admission)
+      if (showing.closed) this.#keepLate(showing.groupKey, handed)
+      else showing.shown[index] = handed
     })
     const outcome = this.#guard.receive(delivery)
     if (outcome instanceof Promise) this.track(outcome.finally(letGo))
     else letGo()
   }
 
-  #keepLate(stream: string, group: string, entry: unknown): void {
-    const key = entryKey(stream, group, '')
-    this.#late.set(key, [...(this.#late.get(key) ?? []), entry])
+  #keepLate(groupKey: string, entry: unknown): void {
+    this.#late.set(groupKey, [...(this.#late.get(groupKey) ?? []), entry])
   }
 }
 
-/** The entry as the caller's read would give it, without the token; senderOf knows the entry and its fields. */
-function handedEntry([id, fields, ...more]: RawEntry, admission: Admission, encoding: unknown): unknown {
-  const { verdict, verified, release } = admission
-  const shown = verified === undefined ? (fields ?? []) : withoutToken(fields ?? [])
-  const entry = converted([id, shown, ...more], encoding) as [unknown, object]
-  const inspection = { verdict, unsignedHeaders: {}, release }
+/** All fields of an entry are signed. */
+const NO_HEADERS: Headers = Object.freeze({})
+
+/** senderOf knows the entry and its fields. */
+function marked(entry: [unknown, object], { verdict, release }: Admission): unknown {
+  const inspection = { verdict, unsignedHeaders: NO_HEADERS, release }
   mark(entry, inspection)
   mark(entry[1], inspection)
   return entry
