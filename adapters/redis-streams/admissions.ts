@@ -30,16 +30,17 @@ export class Admissions {
     this.#handed.delete(key)
   }
 
-  /** @returns what ends it; calling that twice does nothing */
-  withhold(key: string): () => void {
+  /** @returns what ends it, and says whether it did: the second time it does nothing */
+  withhold(key: string): () => boolean {
     this.#withheld.set(key, (this.#withheld.get(key) ?? 0) + 1)
     let withheld = true
     return () => {
-      if (!withheld) return
+      if (!withheld) return false
       withheld = false
       const left = (this.#withheld.get(key) ?? 1) - 1
       if (left === 0) this.#withheld.delete(key)
       else this.#withheld.set(key, left)
+      return true
     }
   }
 

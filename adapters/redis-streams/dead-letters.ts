@@ -5,8 +5,19 @@ import type { RedisClient } from './client.ts'
 import { deadLetterStreamOf, type Explanation, FORMS, type Form, MAX_SCRIPT_FIELDS } from './dead-letter-form.ts'
 import type { StreamEntry } from './message.ts'
 
-/** When XADD fails the script ends there, so that nothing is acknowledged. In a MULTI the XACK would run all the same. */
+/**
+ * When XADD fails the script ends there, so that nothing is acknowledged. In a MULTI the XACK would run all the same.
+ *
+ * An entry that is not pending any more, and still in its stream, was settled by an earlier run of this script (a reply was
+ * lost, or the entry was read again meanwhile) or by somebody else: no second letter. One that is gone from its stream
+ * may be nowhere else than in our hands, so it is stored in any case.
+ */
 const STORE_AND_ACKNOWLEDGE = `
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
+if not pending.err and #pending == 0 then
+  local entry = redis.pcall('XRANGE', KEYS[1], ARGV[2], ARGV[2])
+  if not entry.err and #entry == 1 then return 0 end
+end
 redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
 return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 `

@@ -57,10 +57,6 @@ export class EntryHandler {
     return [...this.#inHand.keys()]
   }
 
-  get inHand(): number {
-    return this.#inHand.size
-  }
-
   /** waiting for a store, for keys or for a place for their dead letters */
   get held(): number {
     return this.#held.size
@@ -83,13 +79,18 @@ export class EntryHandler {
     return this.#change
   }
 
-  take(entries: readonly RawEntry[], deliveries: ReadonlyMap<string, number>): void {
+  /**
+   * @param counts how often each was delivered, asked after they were read; default: once. One that is not among them was
+   * acknowledged, or taken over, since it was read
+   */
+  take(entries: readonly RawEntry[], counts?: ReadonlyMap<string, number>): void {
     const { stream, group } = this.#group
     for (const [rawId, fields] of entries) {
       const id = String(rawId)
-      if (this.#inHand.has(id)) continue
+      const deliveries = counts === undefined ? 1 : counts.get(id)
+      if (deliveries === undefined || this.#inHand.has(id)) continue
       const entry: StreamEntry = { stream, group, id, fields: fields ?? [] }
-      const done = fields === null ? this.#forget(entry) : this.#receive(entry, deliveries.get(id) ?? 1)
+      const done = fields === null ? this.#forget(entry) : this.#receive(entry, deliveries)
       if (done === undefined) continue
       this.#inHand.set(
         id,

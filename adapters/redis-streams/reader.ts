@@ -31,7 +31,10 @@ export class GroupReader {
   readonly #admissions: Admissions
   readonly #sink: DeadLetterSink
   readonly #ending: AbortSignal
-  readonly #late = new Map<string, unknown[]>()
+  /** by stream and group, then by id */
+  readonly #late = new Map<string, Map<string, unknown>>()
+  /** what the guard has: held, or its dead letter is under way */
+  readonly #inHand = new Set<string>()
   readonly #underway = new Set<Promise<unknown>>()
 
   constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
@@ -67,13 +70,13 @@ export class GroupReader {
   /** What could not be judged when it was read and can be handed over now. */
   takeLate(stream: string, group: string): unknown[] {
     const key = groupKey(stream, group)
-    const late = this.#late.get(key) ?? []
+    const late = this.#late.get(key)?.values() ?? []
     this.#late.delete(key)
-    return late
+    return [...late]
   }
 
   hasLate(stream: string, group: string): boolean {
-    return this.#late.has(groupKey(stream, group))
+    return (this.#late.get(groupKey(stream, group))?.size ?? 0) > 0
   }
 
   track(work: Promise<unknown>): void {
@@ -89,8 +92,14 @@ export class GroupReader {
   #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
     const index = showing.shown.push(WITHHELD) - 1
     const key = showing.groupKey + entry.id
+    // Read again while it waits or its dead letter is written: one of it is enough.
+    if (this.#inHand.has(key)) return
+    this.#inHand.add(key)
     // Until it is handed over or settled, the entry is not the user's to acknowledge.
-    const letGo = this.#admissions.withhold(key)
+    const allow = this.#admissions.withhold(key)
+    const letGo = (): void => {
+      if (allow()) this.#inHand.delete(key)
+    }
     const received = toReceived(entry, showing.deliveredBy)
     const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
       letGo()
@@ -100,16 +109,20 @@ export class GroupReader {
       const [id, fields, ...more] = raw
       const visible = admission.verified === undefined ? fields : received.body
       const handed = marked(converted([id, visible, ...more], showing.encoding) as [unknown, object], admission)
-      if (showing.closed) this.#keepLate(showing.groupKey, handed)
-      else showing.shown[index] = handed
+      if (showing.closed) this.#keepLate(showing.groupKey, entry.id, handed)
+      else {
+        showing.shown[index] = handed
+        this.#late.get(showing.groupKey)?.delete(entry.id)
+      }
     })
     const outcome = this.#guard.receive(delivery)
     if (outcome instanceof Promise) this.track(outcome.finally(letGo))
     else letGo()
   }
 
-  #keepLate(groupKey: string, entry: unknown): void {
-    this.#late.set(groupKey, [...(this.#late.get(groupKey) ?? []), entry])
+  #keepLate(groupKey: string, id: string, handed: unknown): void {
+    const late = this.#late.get(groupKey) ?? new Map<string, unknown>()
+    this.#late.set(groupKey, late.set(id, handed))
   }
 }
 

@@ -86,6 +86,17 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(await read('>')).toBe(null)
   })
 
+  it('writes one dead letter however often an entry is read meanwhile, on one client and on several', async () => {
+    const { raw, physical, key, consumer, read, pending } = await scene(kind)
+    const other = wrapConsumer(opened(kind.open()), new Verifier({ keys }))
+    for (let count = 0; count < 50; count++) await raw.xadd(physical, '*', 'a', `forged ${count}`)
+    const again = (): Promise<unknown> => other.xreadgroup('GROUP', GROUP, 'c', 'STREAMS', key, '0')
+    await Promise.all([read('>', 60), ...Array.from({ length: 5 }, () => [read('0', 60), again()]).flat()])
+    await Promise.all([consumer.quit(), other.quit()])
+    expect(await pending()).toBe(0)
+    expect(await raw.xlen(`{${physical}}:dlq`)).toBe(50)
+  })
+
   it('guards XAUTOCLAIM and XCLAIM, shows what was deleted, and lets ids alone pass', async () => {
     const { producer, consumer, raw, physical, key } = await scene(kind)
     await raw.xadd(physical, '*', 'a', 'forged')
@@ -212,6 +223,22 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     await vi.waitFor(async () => expect(bodies(await read())).toEqual(['early']), { timeout: 5_000 })
     await producer.xadd(key, '*', 'a', 'later')
     expect(bodies(await read())).toEqual(['later'])
+  })
+
+  it('hands over once what was read again while it waited', async () => {
+    const replay = new FlakyStore()
+    const { producer, key, read } = await scene(kind, replay)
+    await producer.xadd(key, '*', 'a', 'early')
+    replay.up = false
+    for (const id of ['>', '0', '0']) expect(bodies(await read(id))).toEqual([])
+    replay.up = true
+    const handed: string[] = []
+    await vi.waitFor(async () => expect(handed.push(...bodies(await read()))).toBeGreaterThan(0), { timeout: 10_000 })
+    for (const body of ['later', 'last']) {
+      await producer.xadd(key, '*', 'a', body)
+      handed.push(...bodies(await read()))
+    }
+    expect(handed).toEqual(['early', 'later', 'last'])
   })
 
   it('waits for dead letters under way before it quits', async () => {
