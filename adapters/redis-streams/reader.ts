@@ -1,7 +1,7 @@
 import type { Admission, Guard } from '../../src/guard.ts'
 import type { Headers } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
-import { type Admissions, groupKey } from './admissions.ts'
+import { type Admissions, type GroupAdmissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { EntryDelivery } from './delivery.ts'
 import { destinationOf, type StreamEntry, toReceived } from './message.ts'
@@ -13,10 +13,19 @@ export interface Judged {
   readonly withheld: number
 }
 
+/** What was read of a stream for a group, and is kept from reply to reply. */
+interface Stream {
+  readonly admissions: GroupAdmissions
+  readonly deliveredBy: readonly string[]
+  /** with the guard: held, or its dead letter is under way */
+  readonly inHand: Set<string>
+  /** what could not be judged when it was read, by id */
+  readonly late: Map<string, unknown>
+}
+
 /** A page whose entries are with the guard: each that is handed over in time is shown in its place. */
 interface Showing {
-  readonly groupKey: string
-  readonly deliveredBy: readonly string[]
+  readonly stream: Stream
   readonly encoding: unknown
   readonly shown: unknown[]
   closed: boolean
@@ -31,10 +40,7 @@ export class GroupReader {
   readonly #admissions: Admissions
   readonly #sink: DeadLetterSink
   readonly #ending: AbortSignal
-  /** by stream and group, then by id */
-  readonly #late = new Map<string, Map<string, unknown>>()
-  /** what the guard has: held, or its dead letter is under way */
-  readonly #inHand = new Set<string>()
+  readonly #streams = new Map<string, Stream>()
   readonly #underway = new Set<Promise<unknown>>()
 
   constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
@@ -46,13 +52,7 @@ export class GroupReader {
 
   /** Synchronous where keys and replay state are in memory. */
   judge(page: Page, group: string, encoding: unknown): Judged | Promise<Judged> {
-    const showing: Showing = {
-      groupKey: groupKey(page.key, group),
-      deliveredBy: [destinationOf(page.key)],
-      encoding,
-      shown: [],
-      closed: false,
-    }
+    const showing: Showing = { stream: this.#stream(page.key, group), encoding, shown: [], closed: false }
     for (const raw of page.entries) {
       // Deleted meanwhile: there is nothing to check, and the caller may want to know.
       if (raw === null || raw[1] === null) showing.shown.push(converted(raw, encoding))
@@ -69,14 +69,14 @@ export class GroupReader {
 
   /** What could not be judged when it was read and can be handed over now. */
   takeLate(stream: string, group: string): unknown[] {
-    const key = groupKey(stream, group)
-    const late = this.#late.get(key)?.values() ?? []
-    this.#late.delete(key)
-    return [...late]
+    const { late } = this.#stream(stream, group)
+    const entries = [...late.values()]
+    late.clear()
+    return entries
   }
 
   hasLate(stream: string, group: string): boolean {
-    return (this.#late.get(groupKey(stream, group))?.size ?? 0) > 0
+    return this.#stream(stream, group).late.size > 0
   }
 
   track(work: Promise<unknown>): void {
@@ -89,48 +89,63 @@ export class GroupReader {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
 
+  #stream(name: string, group: string): Stream {
+    const key = groupKey(name, group)
+    const known = this.#streams.get(key)
+    if (known !== undefined) return known
+    const admissions = this.#admissions.of(name, group)
+    const stream = { admissions, deliveredBy: [destinationOf(name)], inHand: new Set<string>(), late: new Map() }
+    this.#streams.set(key, stream)
+    return stream
+  }
+
   #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
+    const { id } = entry
+    const { admissions, deliveredBy, inHand, late } = showing.stream
     const index = showing.shown.push(WITHHELD) - 1
-    const key = showing.groupKey + entry.id
     // Read again while it waits or its dead letter is written: one of it is enough.
-    if (this.#inHand.has(key)) return
-    this.#inHand.add(key)
+    if (inHand.has(id)) return
+    inHand.add(id)
     // Until it is handed over or settled, the entry is not the user's to acknowledge.
-    const allow = this.#admissions.withhold(key)
+    admissions.withhold(id)
+    let isInHand = true
     const letGo = (): void => {
-      if (allow()) this.#inHand.delete(key)
+      if (!isInHand) return
+      isInHand = false
+      inHand.delete(id)
+      admissions.letGo(id)
     }
-    const received = toReceived(entry, showing.deliveredBy)
+    const received = toReceived(entry, deliveredBy)
     const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
       letGo()
       // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
       if (this.#ending.aborted) return admission.release()
-      this.#admissions.handOver(key, admission)
-      const [id, fields, ...more] = raw
-      const visible = admission.verified === undefined ? fields : received.body
-      const handed = marked(converted([id, visible, ...more], showing.encoding) as [unknown, object], admission)
-      if (showing.closed) this.#keepLate(showing.groupKey, entry.id, handed)
+      admissions.handOver(id, admission)
+      const visible = admission.verified === undefined ? entry.fields : received.body
+      const handed = handedEntry(raw, visible, admission, showing.encoding)
+      if (showing.closed) late.set(id, handed)
       else {
         showing.shown[index] = handed
-        this.#late.get(showing.groupKey)?.delete(entry.id)
+        late.delete(id)
       }
     })
     const outcome = this.#guard.receive(delivery)
     if (outcome instanceof Promise) this.track(outcome.finally(letGo))
     else letGo()
   }
-
-  #keepLate(groupKey: string, id: string, handed: unknown): void {
-    const late = this.#late.get(groupKey) ?? new Map<string, unknown>()
-    this.#late.set(groupKey, late.set(id, handed))
-  }
 }
 
 /** All fields of an entry are signed. */
 const NO_HEADERS: Headers = Object.freeze({})
 
-/** senderOf knows the entry and its fields. */
-function marked(entry: [unknown, object], { verdict, release }: Admission): unknown {
+/** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
+function handedEntry(
+  [id, , ...more]: RawEntry,
+  fields: readonly Buffer[],
+  { verdict, release }: Admission,
+  encoding: unknown,
+): unknown {
+  const entry = converted([id, fields, ...more], encoding) as [unknown, object]
   const inspection = { verdict, unsignedHeaders: NO_HEADERS, release }
   mark(entry, inspection)
   mark(entry[1], inspection)
