@@ -14,7 +14,7 @@ export default defineConfig({
   test: {
     maxWorkers: 2,
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers } },
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers, testTimeout: 30_000 } },
       {
         test: {
           name: 'brokers',

@@ -86,6 +86,7 @@ export class Guard<Native = unknown> {
   readonly #leases: Leases | undefined
   readonly #reporter: Reporter<Native>
   readonly #id = randomBytes(12).toString('base64url')
+  readonly #scopes = new Scopes()
   #arrivals = 0
   /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
   #turn: Promise<void> | undefined
@@ -149,15 +150,12 @@ export class Guard<Native = unknown> {
     const store = this.#verifier.replay
     if (store === undefined) return { verdict: authorized(result), verified: result, claim: undefined }
     const { received } = arrival.delivery
-    const { service, tokenId } = result.sender
+    const { batch, digest } = result
+    const scope = this.#scopes.of(received, result)
     const claim: ReplayClaim = {
-      key: JSON.stringify([
-        received.queue,
-        service,
-        tokenId,
-        ...(received.consumer === undefined ? [] : [received.consumer]),
-      ]),
-      digest: result.digest,
+      key: batch === undefined ? scope : `${scope}.${batch.index}`,
+      batch: batch && { key: scope, index: batch.index, size: batch.size },
+      digest,
       position: received.position,
       owner: arrival.owner,
       leaseSeconds: this.#verifier.leaseSeconds,
@@ -282,6 +280,23 @@ export class Guard<Native = unknown> {
     } catch {
       return false
     }
+  }
+}
+
+/** What a token id is unique in: the queue, the service, and the group of consumers. */
+class Scopes {
+  #last: readonly (string | undefined)[] = []
+  #scope = ''
+
+  /** A text for the id of a token, the same for all messages of a batch; the last one is kept, since they come together. */
+  of({ queue, consumer }: ReceivedMessage, { sender: { service, tokenId }, batch }: Verified): string {
+    const id = batch?.id ?? tokenId
+    const [lastQueue, lastConsumer, lastService, lastId] = this.#last
+    if (id !== lastId || queue !== lastQueue || service !== lastService || consumer !== lastConsumer) {
+      this.#last = [queue, consumer, service, id]
+      this.#scope = JSON.stringify(consumer === undefined ? [queue, service, id] : [queue, service, id, consumer])
+    }
+    return this.#scope
   }
 }
 

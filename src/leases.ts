@@ -57,9 +57,6 @@ export class Leases {
 
   #forget(claim: ReplayClaim): void {
     this.#claims.delete(claim)
-    if (this.#claims.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
   }
 
   #commit(claim: ReplayClaim, retentionSeconds: number): boolean | Promise<boolean> {
@@ -120,7 +117,13 @@ export class Leases {
     if (released instanceof Promise) return this.#attempt(() => released)
   }
 
+  /** The timer ends when there was nothing to do: winding it up for every message would cost more than all the rest. */
   #renew(): void {
+    if (this.#claims.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+      return
+    }
     for (const claim of this.#claims) void this.#attempt(() => this.#store.renew(claim))
   }
 }

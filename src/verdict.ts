@@ -1,4 +1,4 @@
-import type { Headers, Sender } from './message.ts'
+import { type Headers, NO_HEADERS, type Sender } from './message.ts'
 import type { DeferCode, ReasonCode, RejectCode, SkipCode } from './reasons.ts'
 
 /** What the checks said of a message. */
@@ -81,14 +81,12 @@ export function verdictOf(message: object): Verdict | undefined {
   return inspectionOf(message)?.verdict
 }
 
-const NONE: Headers = Object.freeze(Object.create(null) as Record<string, never>)
-
 /**
  * The headers and properties of a message that its signature does not cover. Anyone who can write to the queue can
  * forge them.
  */
 export function unsignedHeaders(message: object): Headers {
-  return inspectionOf(message)?.unsignedHeaders ?? NONE
+  return inspectionOf(message)?.unsignedHeaders ?? NO_HEADERS
 }
 
 /**

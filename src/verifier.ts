@@ -14,6 +14,7 @@ import {
 } from './checks.ts'
 import { type Clock, ClockWatch, SYSTEM_CLOCK } from './clock.ts'
 import { Counters } from './counters.ts'
+import { PartsDigester } from './covered-parts.ts'
 import { RejectedError, SetupError } from './errors.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
@@ -22,7 +23,7 @@ import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { isFault, parseToken, type Token } from './token.ts'
+import { isFault, type Token, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Warnings } from './warnings.ts'
 
@@ -56,6 +57,8 @@ export interface Verified {
   readonly addressFromToken: boolean
   /** when handling may start at the latest, milliseconds since 1970 */
   readonly expiresAt: number | undefined
+  /** for a message of a batch: the token's own id, and the message's place among how many */
+  readonly batch: { readonly id: string; readonly index: number; readonly size: number } | undefined
   /** what the token was signed over, to tell a copy from another message under the same id */
   readonly digest: string
 }
@@ -80,6 +83,9 @@ export class Verifier {
   #rules: readonly PolicyRule[] | undefined
   readonly #clock: ClockWatch
   readonly #roots = new RootCache()
+  readonly #tokens = new TokenReader(this.#roots.known)
+  readonly #parts = new PartsDigester('base64url')
+  readonly #batchedParts = new PartsDigester('binary')
 
   /** @throws SetupError `option-invalid` */
   constructor(options: VerifierOptions) {
@@ -161,7 +167,7 @@ export class Verifier {
   /** The same without throwing. This is the one place where the order of the checks is written. */
   check(received: ReceivedMessage): CheckResult {
     // 1, 2: one header, strict syntax, closed sets
-    const token = parseToken(received.token, this.#roots.known)
+    const token = this.#tokens.read(received.token)
     if (isFault(token)) {
       return (token.code === 'token-missing' && this.#unsigned(received.queue)) || rejected(token.code, token.detail)
     }
@@ -203,8 +209,8 @@ export class Verifier {
     // 9: the very bytes the handler will get
     const altered =
       token.place === undefined
-        ? checkContent(received, token.signed.claims)
-        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher)
+        ? checkContent(received, token.signed.claims, this.#parts)
+        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher, this.#batchedParts)
     if (altered !== undefined) return { ...altered, ...signer }
     key.usage.lastUsedAt = now
     return {
@@ -220,6 +226,7 @@ export class Verifier {
       coveredHeaders: claims.hs ?? [],
       addressFromToken: !policy.delivered,
       expiresAt: claims.exp === undefined ? undefined : claims.exp * 1000,
+      batch: place === undefined ? undefined : { id: claims.jti, index: place.index, size: token.signed.claims.n },
       digest: contentDigest(token),
     }
   }
@@ -266,10 +273,9 @@ export class Verifier {
   }
 }
 
-/** What a token id stands for. In a batch the place in the tree says it. */
-function contentDigest({ signed, place }: Token): string {
-  const { claims } = signed
-  return 'mr' in claims ? `${claims.aud} ${claims.mr} ${place?.index}` : `${claims.aud} ${claims.bh} ${claims.hh}`
+/** What a token id stands for. In a batch the id has a place, and the tree says what stands there. */
+function contentDigest({ signed: { claims } }: Token): string {
+  return 'mr' in claims ? `${claims.aud} ${claims.mr}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */

@@ -6,7 +6,7 @@ import type { Admission } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
-import { deliveryOf, viewOf } from './delivery.ts'
+import { deliveryOf } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
 import type { ReadQueue } from './queue.ts'
 
@@ -56,7 +56,7 @@ export class GuardedConsumer {
     const { noAck } = this.#from
     if (!noAck) this.#channel.settlements.withhold(raw)
     const outcome = this.#holds.guard.receive(
-      deliveryOf(this.#channel, this.#from, raw, (admission) => this.#handle(raw, admission)),
+      deliveryOf(this.#channel, this.#from, raw, (admission, view) => this.#handle(raw, admission, view)),
     )
     if (!(outcome instanceof Promise)) return
     if (!noAck) this.#keep(raw)
@@ -103,7 +103,7 @@ export class GuardedConsumer {
     else void turn.then(tell).catch((error) => this.#channel.userThrew(error))
   }
 
-  #handle(raw: AmqpMessage, admission: Admission): void | Promise<void> {
+  #handle(raw: AmqpMessage, admission: Admission, view: () => AmqpMessage): void | Promise<void> {
     this.#kept.delete(raw)
     const { noAck } = this.#from
     if (!noAck && (this.#channel.closing || !this.#channel.settlements.handOver(raw, admission))) {
@@ -111,7 +111,7 @@ export class GuardedConsumer {
       return admission.release()
     }
     try {
-      this.#onMessage(viewOf(raw, admission))
+      this.#onMessage(view())
     } catch (error) {
       void admission.release()
       throw error

@@ -7,6 +7,9 @@ interface Handed {
   readonly admission: Admission
 }
 
+/** Stands for a message that is not the user's to settle. */
+const WITHHELD = 'withheld'
+
 type Verb = (raw: AmqpMessage) => unknown
 
 /** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
@@ -21,9 +24,8 @@ const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
  * message whose dead letter is pending is never among them.
  */
 export class Settlements {
-  readonly #handed = new Map<number, Handed>()
-  /** tags the user has not seen yet, or never will */
-  readonly #withheld = new Set<number>()
+  /** by tag, in the order of arrival: what the user has, and what the user has not seen yet or never will */
+  readonly #unsettled = new Map<number, Handed | typeof WITHHELD>()
   /** settled by the user while the replay store is being told, until the broker is */
   readonly #settling = new Map<number, Promise<void>>()
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
@@ -62,20 +64,22 @@ export class Settlements {
 
   /** A message arrived and is ours until it is handed over. */
   withhold(raw: AmqpMessage): void {
-    this.#withheld.add(raw.fields.deliveryTag)
+    this.#unsettled.set(raw.fields.deliveryTag, WITHHELD)
   }
 
   /** From now on the user may settle it. False: the broker has taken it back meanwhile. */
   handOver(raw: AmqpMessage, admission: Admission): boolean {
     const { deliveryTag } = raw.fields
-    if (!this.#withheld.delete(deliveryTag)) return false
-    this.#handed.set(deliveryTag, { raw, admission })
+    if (this.#unsettled.get(deliveryTag) !== WITHHELD) return false
+    this.#unsettled.set(deliveryTag, { raw, admission })
     return true
   }
 
   /** Settles a message that the user never saw. */
   settle(how: 'ack' | 'requeue' | 'reject', raw: AmqpMessage): void {
-    if (!this.#withheld.delete(raw.fields.deliveryTag)) return
+    const { deliveryTag } = raw.fields
+    if (this.#unsettled.get(deliveryTag) !== WITHHELD) return
+    this.#unsettled.delete(deliveryTag)
     if (how === 'ack') this.#original.ack(raw)
     else if (how === 'reject') this.#original.reject(raw, false)
     else this.#original.nack(raw, false, true)
@@ -83,16 +87,16 @@ export class Settlements {
 
   /** The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. */
   async takeBack(): Promise<void> {
-    const handed = [...this.#handed.values()]
-    this.#handed.clear()
-    this.#withheld.clear()
+    const unsettled = [...this.#unsettled.values()]
+    this.#unsettled.clear()
     this.#settling.clear()
-    await Promise.all(handed.map(({ admission }) => admission.release()))
+    await Promise.all(unsettled.map((each) => (each === WITHHELD ? undefined : each.admission.release())))
   }
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
     const { deliveryTag } = message.fields
-    const handed = this.#handed.get(deliveryTag)
+    const unsettled = this.#unsettled.get(deliveryTag)
+    const handed = unsettled === WITHHELD ? undefined : unsettled
     const settling = this.#settling.get(deliveryTag)
     if (allUpTo && (handed !== undefined || deliveryTag === 0)) {
       // Tag 0 with "multiple" means all, as in AMQP.
@@ -105,7 +109,7 @@ export class Settlements {
         if (this.#settling.get(deliveryTag) !== settling) verb(message)
       })
       this.#track(behind)
-    } else if (this.#withheld.has(deliveryTag)) {
+    } else if (unsettled === WITHHELD) {
       // To the user there is no such message.
       verb({ ...message, fields: { ...message.fields, deliveryTag: UNKNOWN_TAG } })
     } else {
@@ -115,13 +119,13 @@ export class Settlements {
   }
 
   #settleUpTo(tag: number, first: First, verb: Verb): void {
-    for (const [deliveryTag, handed] of this.#handed) {
-      if (deliveryTag <= tag) this.#settleOne(deliveryTag, handed, first, verb)
+    for (const [deliveryTag, unsettled] of this.#unsettled) {
+      if (deliveryTag <= tag && unsettled !== WITHHELD) this.#settleOne(deliveryTag, unsettled, first, verb)
     }
   }
 
   #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {
-    this.#handed.delete(deliveryTag)
+    this.#unsettled.delete(deliveryTag)
     const ready = first(admission)
     if (!(ready instanceof Promise)) {
       if (ready) verb(raw)
