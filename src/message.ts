@@ -14,6 +14,9 @@ export type HeaderValue =
 /** Headers by name. A transport hands them over without a prototype, so that `__proto__` is a name like any other. */
 export type Headers = Readonly<Record<string, HeaderValue>>
 
+/** An empty table, for many messages. */
+export const NO_HEADERS: Headers = Object.freeze(Object.create(null) as Record<string, never>)
+
 /** The parts that are always covered by the signature, present or absent (docs/spec.md). */
 export interface CoveredProperties {
   /** the record key (Kafka); absent and empty differ */
@@ -52,7 +55,7 @@ export interface ReceivedMessage {
   /** what identifies this place in the transport (topic/partition/offset, entry id); absent where there is none */
   readonly position?: string
   /** who reads it, where several read the same queue apart from each other: the consumer group */
-  readonly consumer?: string
+  readonly consumer?: string | undefined
   /** who seems to have sent it, for people: exchange, app-id and the like; nothing trusts it */
   readonly origin?: string
 }

@@ -72,7 +72,7 @@ export class GuardedChannel {
       recover: channel.recover.bind(channel),
     }
     this.#gets = new GuardedGets(this)
-    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending))
+    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending), this.gone)
     this.#install()
     channel.on('close', () => this.#end(true))
   }
@@ -163,7 +163,9 @@ export class GuardedChannel {
       this.#answer(() => this.#gets.get(this.#read(queue, options ?? {}), options ?? {}), callback),
     )
     override(channel, 'cancel', (consumerTag, callback) => this.#answer(() => this.#cancel(consumerTag), callback))
-    override(channel, 'recover', (callback) => this.#answer(() => this.#recover(), callback))
+    override(channel, 'recover', (callback) =>
+      this.#answer(() => this.settlements.takeBack(() => invoke(this.original.recover)), callback),
+    )
     override(channel, 'prefetch', (count, global, callback) => {
       if (!global) this.prefetch = count
       return this.original.prefetch(count, global, callback)
@@ -226,11 +228,6 @@ export class GuardedChannel {
     await consumer?.cancelled()
     if (this.#consumers.get(consumerTag) === consumer) this.#consumers.delete(consumerTag)
     return cancelled
-  }
-
-  async #recover(): Promise<unknown> {
-    await this.settlements.takeBack()
-    return await invoke(this.original.recover)
   }
 
   /** Gives a result the way the channel's API does: as a promise, or through the callback. */

@@ -10,6 +10,21 @@ const DEEPEST_SENT = 20
 /** amqplib decodes some thousand levels, more than any code that walks them has stack for. */
 const DEEPEST_RECEIVED = 64
 
+/** A header table of the caller's as it is now, inherited names included, since amqplib encodes them too. */
+export function copiedTable(table: object): Record<string, unknown> {
+  const copy: Record<string, unknown> = emptyTable()
+  for (const name in table) copy[name] = (table as Record<string, unknown>)[name]
+  return copy
+}
+
+/** Whether values look the same after their trip over the wire: text, numbers and the like. */
+export function isFlat(table: Readonly<Record<string, unknown>>): boolean {
+  for (const name in table) {
+    if (typeof table[name] === 'object' && table[name] !== null) return false
+  }
+  return true
+}
+
 /** A header table as it will look after its trip over the wire. Inherited names count, since amqplib encodes them too. */
 export function sentTable(table: object | undefined | null, depth = 0): Table {
   const copy = emptyTable()
@@ -56,14 +71,16 @@ function taggedValue(tagged: { '!': unknown; value?: unknown }, depth: number): 
 /**
  * A header table as it was received, own names only: amqplib lets a table called `__proto__` become the prototype of the
  * one around it, from where it would lend names to it. What nests deeper than 64 levels is cut.
+ *
+ * @param except a name to leave out
  */
-export function receivedTable(table: object | undefined | null): Table {
-  return copyReceived(table ?? {}, emptyTable(), 0)
+export function receivedTable(table: object | undefined | null, except?: string): Table {
+  return copyReceived(table ?? {}, emptyTable(), 0, except)
 }
 
-function copyReceived(table: object, copy: Table, depth: number): Table {
+function copyReceived(table: object, copy: Table, depth: number, except?: string): Table {
   for (const name of Object.keys(table)) {
-    copy[name] = receivedValue((table as Record<string, unknown>)[name], depth + 1)
+    if (name !== except) copy[name] = receivedValue((table as Record<string, unknown>)[name], depth + 1)
   }
   const prototype: unknown = Object.getPrototypeOf(table)
   if (prototype === Object.prototype || prototype === null) return copy

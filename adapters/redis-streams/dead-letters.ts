@@ -1,6 +1,7 @@
 import { UnstorableError } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
+import { Acknowledger } from './acknowledger.ts'
 import type { RedisClient } from './client.ts'
 import { deadLetterStreamOf, type Explanation, FORMS, type Form, MAX_SCRIPT_FIELDS } from './dead-letter-form.ts'
 import type { StreamEntry } from './message.ts'
@@ -29,9 +30,11 @@ const ABOUT_THE_ENTRY = /too many results to unpack|too large to be stored|excee
 export class DeadLetterSink {
   readonly #open: () => RedisClient
   readonly #nameOf: (stream: string) => string
+  readonly #acknowledger: Acknowledger
 
   constructor(open: () => RedisClient, nameOf: (stream: string) => string = deadLetterStreamOf) {
     this.#open = open
+    this.#acknowledger = new Acknowledger(open)
     this.#nameOf = nameOf
   }
 
@@ -57,8 +60,8 @@ export class DeadLetterSink {
     throw new UnstorableError(`no form of it can be written to the stream ${quote(name)}`)
   }
 
-  async acknowledge({ stream, group, id }: StreamEntry): Promise<void> {
-    await this.#open().call('XACK', stream, group, id)
+  acknowledge(entry: StreamEntry): Promise<void> {
+    return this.#acknowledger.acknowledge(entry)
   }
 
   async #write(name: string, entry: StreamEntry, form: Form): Promise<void> {

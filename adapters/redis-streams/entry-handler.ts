@@ -7,8 +7,8 @@ import { mark } from '../../src/verdict.ts'
 import type { RedisClient } from './client.ts'
 import type { ConsumeStreamOptions, StreamMessage } from './consume-stream.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { deliveryOf } from './delivery.ts'
-import { pairs, type StreamEntry, withoutToken } from './message.ts'
+import { EntryDelivery } from './delivery.ts'
+import { destinationOf, pairs, type ReceivedEntry, type StreamEntry, toReceived } from './message.ts'
 import type { RawEntry } from './reads.ts'
 import type { StreamGroup } from './stream-group.ts'
 
@@ -23,6 +23,7 @@ export class EntryHandler {
   readonly #connection: RedisClient
   readonly #stopping: AbortSignal
   readonly #guard: Guard<StreamEntry>
+  readonly #deliveredBy: readonly string[]
   readonly #inHand = new Map<string, Promise<unknown>>()
   readonly #held = new Set<string>()
   #running = 0
@@ -41,6 +42,7 @@ export class EntryHandler {
     this.#sink = sink
     this.#connection = connection
     this.#stopping = stopping
+    this.#deliveredBy = [destinationOf(group.stream)]
     const { onRejected, deadLetter, onVerdict } = options
     this.#guard = new Guard<StreamEntry>(options.verifier, {
       ...(onRejected !== undefined && { onRejected }),
@@ -108,15 +110,16 @@ export class EntryHandler {
   }
 
   async #receive(entry: StreamEntry, deliveries: number): Promise<void> {
-    const delivery = deliveryOf(entry, entry, this.#sink, (admission) => this.#handle(entry, admission, deliveries))
     const held = (): void => {
       this.#held.add(entry.id)
       this.#changed()
     }
-    await this.#guard.receive({ ...delivery, held })
+    const received = toReceived(entry, this.#deliveredBy)
+    const handle = (admission: Admission): Promise<void> => this.#handle(entry, received, admission, deliveries)
+    await this.#guard.receive(new EntryDelivery(entry, received, this.#sink, handle, held))
   }
 
-  async #handle(entry: StreamEntry, admission: Admission, deliveries: number): Promise<void> {
+  async #handle(entry: StreamEntry, received: ReceivedEntry, admission: Admission, deliveries: number): Promise<void> {
     const { concurrency = 10, maxDeliveries = 10, handler } = this.#options
     this.#held.delete(entry.id)
     // One that was held comes on top of those that were read because there was room for them.
@@ -129,7 +132,7 @@ export class EntryHandler {
     try {
       if (deliveries > maxDeliveries) await this.#giveUp(entry, admission, deliveries)
       else {
-        const message = view(entry, admission)
+        const message = view(entry, received, admission)
         try {
           await handler(message)
         } catch (error) {
@@ -205,8 +208,8 @@ export class EntryHandler {
   }
 }
 
-function view(entry: StreamEntry, { verdict, verified, release }: Admission): StreamMessage {
-  const fields = verified === undefined ? entry.fields : withoutToken(entry.fields)
+function view(entry: StreamEntry, { body }: ReceivedEntry, { verdict, verified, release }: Admission): StreamMessage {
+  const fields = verified === undefined ? entry.fields : body
   const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
   const message: StreamMessage = { ...entry, fields, values }
   mark(message, { verdict, unsignedHeaders: {}, release })

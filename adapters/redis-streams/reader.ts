@@ -1,9 +1,10 @@
 import type { Admission, Guard } from '../../src/guard.ts'
+import type { Headers } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
-import { type Admissions, entryKey } from './admissions.ts'
+import { type Admissions, type GroupAdmissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { deliveryOf } from './delivery.ts'
-import { type StreamEntry, withoutToken } from './message.ts'
+import { EntryDelivery } from './delivery.ts'
+import { destinationOf, type StreamEntry, toReceived } from './message.ts'
 import type { Page, RawEntry } from './reads.ts'
 
 /** What became of a page: what the caller gets, and whether anything was in it that it does not get. */
@@ -12,16 +13,34 @@ export interface Judged {
   readonly withheld: number
 }
 
+/** What was read of a stream for a group, and is kept from reply to reply. */
+interface Stream {
+  readonly admissions: GroupAdmissions
+  readonly deliveredBy: readonly string[]
+  /** with the guard: held, or its dead letter is under way */
+  readonly inHand: Set<string>
+  /** what could not be judged when it was read, by id */
+  readonly late: Map<string, unknown>
+}
+
+/** A page whose entries are with the guard: each that is handed over in time is shown in its place. */
+interface Showing {
+  readonly stream: Stream
+  readonly encoding: unknown
+  readonly shown: unknown[]
+  closed: boolean
+}
+
+/** In the place of an entry that is not handed over. */
+const WITHHELD: unique symbol = Symbol('withheld')
+
 /** Takes the entries of replies through the guard. What is handed over late comes with a later read of its stream. */
 export class GroupReader {
   readonly #guard: Guard<StreamEntry>
   readonly #admissions: Admissions
   readonly #sink: DeadLetterSink
   readonly #ending: AbortSignal
-  /** by stream and group, then by id */
-  readonly #late = new Map<string, Map<string, unknown>>()
-  /** what the guard has: held, or its dead letter is under way */
-  readonly #inHand = new Set<string>()
+  readonly #streams = new Map<string, Stream>()
   readonly #underway = new Set<Promise<unknown>>()
 
   constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
@@ -33,34 +52,16 @@ export class GroupReader {
 
   /** Synchronous where keys and replay state are in memory. */
   judge(page: Page, group: string, encoding: unknown): Judged | Promise<Judged> {
-    const slots: { entry?: unknown; kept: boolean }[] = []
-    let closed = false
+    const showing: Showing = { stream: this.#stream(page.key, group), encoding, shown: [], closed: false }
     for (const raw of page.entries) {
-      const slot: (typeof slots)[number] = { kept: false }
-      slots.push(slot)
       // Deleted meanwhile: there is nothing to check, and the caller may want to know.
-      if (raw === null || raw[1] === null) {
-        Object.assign(slot, { entry: converted(raw, encoding), kept: true })
-        continue
-      }
-      const entry: StreamEntry = { stream: page.key, group, id: String(raw[0]), fields: raw[1] }
-      const key = entryKey(page.key, group, entry.id)
-      // Read again while it waits or its dead letter is written: one of it is enough.
-      if (this.#inHand.has(key)) continue
-      this.#receive(entry, key, (admission) => {
-        this.#admissions.handOver(key, admission)
-        const handed = handedEntry(raw, admission, encoding)
-        if (closed) this.#keepLate(entry, handed)
-        else {
-          Object.assign(slot, { entry: handed, kept: true })
-          this.#late.get(entryKey(page.key, group, ''))?.delete(entry.id)
-        }
-      })
+      if (raw === null || raw[1] === null) showing.shown.push(converted(raw, encoding))
+      else this.#receive(raw, { stream: page.key, group, id: String(raw[0]), fields: raw[1] }, showing)
     }
     const finish = (): Judged => {
-      closed = true
-      const entries = slots.filter(({ kept }) => kept).map(({ entry }) => entry)
-      return { entries, withheld: slots.length - entries.length }
+      showing.closed = true
+      const entries = showing.shown.filter((entry) => entry !== WITHHELD)
+      return { entries, withheld: showing.shown.length - entries.length }
     }
     const { turn } = this.#guard
     return turn === undefined ? finish() : turn.then(finish)
@@ -68,14 +69,14 @@ export class GroupReader {
 
   /** What could not be judged when it was read and can be handed over now. */
   takeLate(stream: string, group: string): unknown[] {
-    const key = entryKey(stream, group, '')
-    const late = this.#late.get(key)?.values() ?? []
-    this.#late.delete(key)
-    return [...late]
+    const { late } = this.#stream(stream, group)
+    const entries = [...late.values()]
+    late.clear()
+    return entries
   }
 
   hasLate(stream: string, group: string): boolean {
-    return (this.#late.get(entryKey(stream, group, ''))?.size ?? 0) > 0
+    return this.#stream(stream, group).late.size > 0
   }
 
   track(work: Promise<unknown>): void {
@@ -88,40 +89,64 @@ export class GroupReader {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
 
-  #receive(entry: StreamEntry, key: string, handOver: (admission: Admission) => void): void {
-    this.#inHand.add(key)
-    this.#admissions.withhold(key)
-    let inHand = true
+  #stream(name: string, group: string): Stream {
+    const key = groupKey(name, group)
+    const known = this.#streams.get(key)
+    if (known !== undefined) return known
+    const admissions = this.#admissions.of(name, group)
+    const stream = { admissions, deliveredBy: [destinationOf(name)], inHand: new Set<string>(), late: new Map() }
+    this.#streams.set(key, stream)
+    return stream
+  }
+
+  #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
+    const { id } = entry
+    const { admissions, deliveredBy, inHand, late } = showing.stream
+    const index = showing.shown.push(WITHHELD) - 1
+    // Read again while it waits or its dead letter is written: one of it is enough.
+    if (inHand.has(id)) return
+    inHand.add(id)
+    // Until it is handed over or settled, the entry is not the user's to acknowledge.
+    admissions.withhold(id)
+    let isInHand = true
     const letGo = (): void => {
-      if (!inHand) return
-      inHand = false
-      this.#inHand.delete(key)
-      this.#admissions.letGo(key)
+      if (!isInHand) return
+      isInHand = false
+      inHand.delete(id)
+      admissions.letGo(id)
     }
-    const delivery = deliveryOf(entry, entry, this.#sink, (admission) => {
+    const received = toReceived(entry, deliveredBy)
+    const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
       letGo()
       // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
       if (this.#ending.aborted) return admission.release()
-      handOver(admission)
+      admissions.handOver(id, admission)
+      const visible = admission.verified === undefined ? entry.fields : received.body
+      const handed = handedEntry(raw, visible, admission, showing.encoding)
+      if (showing.closed) late.set(id, handed)
+      else {
+        showing.shown[index] = handed
+        late.delete(id)
+      }
     })
     const outcome = this.#guard.receive(delivery)
     if (outcome instanceof Promise) this.track(outcome.finally(letGo))
     else letGo()
   }
-
-  #keepLate({ stream, group, id }: StreamEntry, handed: unknown): void {
-    const key = entryKey(stream, group, '')
-    const late = this.#late.get(key) ?? new Map<string, unknown>()
-    this.#late.set(key, late.set(id, handed))
-  }
 }
 
-/** The entry as the caller's read would give it, without the token; senderOf knows the entry and its fields. */
-function handedEntry([id, fields, ...more]: RawEntry, admission: Admission, encoding: unknown): unknown {
-  const { verdict, verified, release } = admission
-  const shown = verified === undefined ? (fields ?? []) : withoutToken(fields ?? [])
-  const entry = converted([id, shown, ...more], encoding) as [unknown, object]
-  const inspection = { verdict, unsignedHeaders: {}, release }
+/** All fields of an entry are signed. */
+const NO_HEADERS: Headers = Object.freeze({})
+
+/** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
+function handedEntry(
+  [id, , ...more]: RawEntry,
+  fields: readonly Buffer[],
+  { verdict, release }: Admission,
+  encoding: unknown,
+): unknown {
+  const entry = converted([id, fields, ...more], encoding) as [unknown, object]
+  const inspection = { verdict, unsignedHeaders: NO_HEADERS, release }
   mark(entry, inspection)
   mark(entry[1], inspection)
   return entry

@@ -65,6 +65,9 @@ describe('a directory of keys, at the start', () => {
     ['a bad revocation', { authorized_keys: line(first), revoked_keys: 'checkout\n' }, 'authorized-keys-invalid'],
     ['a bad policy', { authorized_keys: line(first), queue_policy: 'orders rollout=off' }, 'authorized-keys-invalid'],
     ['a file under a wrong name', { authorized_keys: line(first), 'revoked-keys.txt': '' }, 'authorized-keys-invalid'],
+    ['a part of revoked_keys', { authorized_keys: line(first), 'b.revoked_keys': '' }, 'authorized-keys-invalid'],
+    ['a part of queue_policy', { authorized_keys: line(first), 'b.queue_policy': '' }, 'authorized-keys-invalid'],
+    ['a part under a wrong name', { authorized_keys: line(first), 'b.authorized-keys': '' }, 'authorized-keys-invalid'],
     [
       'a private key in a file',
       { authorized_keys: line(first), 'checkout.key': privatePem },
@@ -76,6 +79,22 @@ describe('a directory of keys, at the start', () => {
     const error = await AuthorizedKeys.fromDirectory(directory).catch((reason: unknown) => reason)
     expect(error).toMatchObject({ code, position: { file: expect.stringContaining(directory) } })
     expect((error as Error).message).not.toMatch(/PRIVATE KEY-----|MC4CAQ/)
+  })
+
+  it('refuses a directory of parts, which is not read', async () => {
+    const directory = await plainDirectory({ authorized_keys: line(first) })
+    await mkdir(join(directory, 'revoked_keys.d'))
+    expect(await AuthorizedKeys.fromDirectory(directory).catch(codeOfError)).toBe('authorized-keys-invalid')
+  })
+
+  it('passes over what only reminds of its files', async () => {
+    const others = {
+      'revoked_keys.bak': `${first.fingerprint}\n`,
+      'authorized_keys.2025': 'x',
+      'notes.on.revoked': 'x',
+    }
+    const keys = await follow(await plainDirectory({ authorized_keys: line(first), ...others }))
+    expect(verdictOn(verifierOf(keys), first)).toBe('authorized')
   })
 
   it('refuses a directory that is none, and options that are none', async () => {
@@ -216,6 +235,11 @@ describe('a directory of keys that is broken after a good start', () => {
         await replaceFile(directory, 'revoked_keys', revokesSecond)
         await truncate(join(directory, 'authorized_keys'))
       },
+      true,
+    ],
+    [
+      'a revocation in a file of its own',
+      (directory) => replaceFile(directory, 'emergency.revoked_keys', `${second.fingerprint}\n`),
       true,
     ],
     // Tests may run as root, whom no mode keeps out: a directory in the file's place cannot be read by anybody.

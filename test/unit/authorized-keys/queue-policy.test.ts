@@ -56,6 +56,7 @@ describe('a queue_policy text', () => {
     ['an age of ages', 'orders max-age=3651d', 16],
     ['an age beyond numbers', 'orders max-age=99999999999d', 16],
     ['destinations without scheme', 'orders destinations=orders/*', 21],
+    ['a destination that is not encoded', 'orders destinations=amqp:**,!amqp:a/b+c', 21],
     ['no destinations', 'orders destinations=', 8],
     ['vetoes alone', 'orders destinations=!amqp:orders/x', 21],
     ['an empty destination', 'orders destinations=amqp:a/b,', 21],
