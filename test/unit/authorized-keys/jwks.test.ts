@@ -209,7 +209,7 @@ describe('keys from a JWKS URL', () => {
     const url = `http://127.0.0.1:${(endless.address() as AddressInfo).port}/`
     await expect(open(url)).rejects.toMatchObject({ code: 'key-file-unreadable' })
     expect(sent).toBeLessThan(64)
-  }, 30_000)
+  })
 
   it('stop working when they are gone from the set, although the service then has none', async () => {
     const errors: SetupError[] = []
