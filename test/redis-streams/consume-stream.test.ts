@@ -102,24 +102,23 @@ describe.skipIf(redisUrl === '')('consumeStream', () => {
 
   it('says again and again that an entry is worked on, however long that takes, and counts no delivery', async () => {
     const { consume, producer, key, raw, pending } = scene()
-    let finish: () => void = () => undefined
-    // Nobody takes over what comes to idle for so little of that.
+    let finish: (() => void) | undefined
     consume({ claimIdleSeconds: 3, handler: () => new Promise<void>((resolve) => (finish = resolve)) })
+    onTestFinished(() => finish?.())
     await producer.xadd(key, '*', 'n', '1')
-    const look = async (): Promise<number> => {
-      const [entry] = (await raw.xpending(key, 'g', '-', '+', 1).catch(() => [])) as [string, string, number, number][]
-      if (entry !== undefined) expect(entry[3]).toBe(1)
-      return entry?.[2] ?? -1
-    }
+    await eventually(() => expect(finish).toBeDefined())
     for (let renewals = 0; renewals < 2; renewals++) {
       let longest = 0
       await eventually(async () => {
-        const idle = await look()
+        const [[, , idle, deliveries]] = (await raw.xpending(key, 'g', '-', '+', 1)) as [
+          [string, string, number, number],
+        ]
+        expect(deliveries).toBe(1)
         longest = Math.max(longest, idle)
         expect(idle).toBeLessThan(longest)
       })
     }
-    finish()
+    finish?.()
     await eventually(async () => expect(await pending()).toBe(0))
   })
 
