@@ -51,13 +51,14 @@ function isFree(port: number): Promise<boolean> {
 
 /**
  * A server takes its port seconds after it was chosen, and leaves it when it is restarted. Meanwhile no other process of
- * the tests may choose it, so each keeps the port of that number at another address of this machine for itself.
+ * the tests may choose it, so each keeps a port for itself that stands for it, at an address of this machine that nobody
+ * uses. (Not the port of that number: RabbitMQ looks whether its port is taken at any address.)
  */
 function reserve(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer()
     // Not every system has more than one such address: there the chance of a collision has to do.
     server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'EADDRNOTAVAIL'))
-    server.listen({ port, host: '127.0.0.77', exclusive: true }, () => resolve(true)).unref()
+    server.listen({ port: port + 30_000, host: '127.0.0.77', exclusive: true }, () => resolve(true)).unref()
   })
 }

@@ -23,10 +23,19 @@ export function refusalTests(harness: Harness, features: Features): void {
     expect(new Set(all.map(({ code }) => code))).toEqual(new Set(REJECT_CODES.filter((code) => !others.includes(code))))
   })
 
+  const answers = ['dead-letter', ...(features.brokerDeadLetters ? ['reject' as const] : []), 'acknowledge'] as const
+
+  if (!features.brokerDeadLetters) {
+    it("are not left to a broker without dead-lettering of its own: 'reject' is refused", async () => {
+      const scene = await openScene(harness)
+      const consuming = scene.consume({ options: { onRejected: 'reject' } })
+      await expect(consuming).rejects.toMatchObject({ code: 'option-invalid' })
+    })
+  }
+
   describe.each(all.map((forgery) => [forgery.code, forgery] as const))('%s', (code, forgery) => {
-    it.for(['dead-letter', 'reject', 'acknowledge'] as const)('%s', async (onRejected, { skip }) => {
+    it.for(answers)('%s', async (onRejected, { skip }) => {
       skip(forgery.needs !== undefined && !features[forgery.needs], `the transport has no ${forgery.needs}`)
-      skip(onRejected === 'reject' && !features.brokerDeadLetters, 'the transport has no brokerDeadLetters')
       const scene = await openScene(harness)
       const messages = forgery.make(scene.destination)
       const bad = messages.at(-1) as TestMessage

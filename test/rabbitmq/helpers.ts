@@ -53,8 +53,11 @@ export function bench(address: string | undefined | (() => string)): Bench {
       const letters: GetMessage[] = []
       await expect
         .poll(async () => {
-          const letter = await raw.get(`${queue}.dlq`, { noAck: true })
-          if (letter) letters.push(letter)
+          while (letters.length < count) {
+            const letter = await raw.get(`${queue}.dlq`, { noAck: true })
+            if (letter === false) break
+            letters.push(letter)
+          }
           return letters.length
         })
         .toBe(count)
