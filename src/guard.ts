@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
@@ -85,9 +84,7 @@ export class Guard<Native = unknown> {
   readonly #options: GuardOptions<Native>
   readonly #leases: Leases | undefined
   readonly #reporter: Reporter<Native>
-  readonly #id = randomBytes(12).toString('base64url')
   readonly #scopes = new Scopes()
-  #arrivals = 0
   /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
   #turn: Promise<void> | undefined
 
@@ -108,7 +105,7 @@ export class Guard<Native = unknown> {
    * when it is through; one that is held or dead-lettered lets the others pass.
    */
   receive(delivery: Delivery<Native>): Outcome | Promise<Outcome> {
-    const arrival = { delivery, owner: `${this.#id}.${++this.#arrivals}`, attempt: 0 }
+    const arrival = { delivery, owner: this.#verifier.newOwner(), attempt: 0 }
     const decision = this.#decide(arrival)
     if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
     const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))
