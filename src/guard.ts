@@ -132,12 +132,13 @@ export class Guard<Native = unknown> {
   #decide(arrival: Arrival<Native>): Decision | Promise<Decision> {
     const { received } = arrival.delivery
     const result = this.#verifier.check(received)
+    const unknown = 'code' in result && result.code === 'key-unknown' ? result : undefined
+    const refreshed = unknown && this.#verifier.refreshKeys()?.catch(nothing)
     if (this.#verifier.policyOf(received.queue).rollout === 'observe') {
+      // Nothing waits here, but the next message under a new key is counted right.
       return { verdict: 'outcome' in result ? result : authorized(result), verified: undefined, claim: undefined }
     }
-    if ('outcome' in result && result.outcome === 'rejected' && result.code === 'key-unknown') {
-      return { refused: result, refreshed: this.#verifier.refreshKeys() }
-    }
+    if (unknown !== undefined) return { refused: unknown, refreshed }
     return this.#begin(arrival, result)
   }
 
@@ -202,7 +203,7 @@ export class Guard<Native = unknown> {
    * queue can name keys that nobody knows.
    */
   async #lookAgain(arrival: Arrival<Native>, refreshed: Promise<void>): Promise<Outcome> {
-    await refreshed.catch(nothing)
+    await refreshed
     return this.#carryOut(arrival, await this.#begin(arrival, this.#verifier.check(arrival.delivery.received)))
   }
 

@@ -55,7 +55,7 @@ export interface ReceivedMessage {
   /** what identifies this place in the transport (topic/partition/offset, entry id); absent where there is none */
   readonly position?: string
   /** who reads it, where several read the same queue apart from each other: the consumer group */
-  readonly consumer?: string
+  readonly consumer?: string | undefined
   /** who seems to have sent it, for people: exchange, app-id and the like; nothing trusts it */
   readonly origin?: string
 }

@@ -1,3 +1,4 @@
+import type { Lease } from './leases.ts'
 import { type Headers, NO_HEADERS, type Sender } from './message.ts'
 import type { DeferCode, ReasonCode, RejectCode, SkipCode } from './reasons.ts'
 
@@ -49,6 +50,14 @@ export interface Inspection {
   readonly unsignedHeaders: Headers
   /** lets the message's id go, so that its copy on a retry queue is handled */
   readonly release: () => void | Promise<void>
+  /** for transports where a message is settled by a number that stands for another one elsewhere */
+  readonly handedOver?: HandedOver
+}
+
+/** What a message was handed over with, and a signal that aborts when the channel it came by is gone. */
+export interface HandedOver {
+  readonly lease: Lease
+  readonly gone: AbortSignal
 }
 
 /**

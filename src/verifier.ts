@@ -231,7 +231,7 @@ export class Verifier {
     }
   }
 
-  /** What may have changed while a verified message waited: its key may be revoked by now, its deadline over. */
+  /** What may have changed while a verified message waited: its key may be revoked or gone by now, its deadline over. */
   recheck(verified: Verified): Rejected | Deferred | undefined {
     const { fingerprint, service } = verified.sender
     const snapshot = this.#keys.snapshot
@@ -242,6 +242,11 @@ export class Verifier {
         fingerprint,
         service,
       }
+    }
+    if (!snapshot.keys.has(verified.key.keyId)) {
+      // Where there is no list of revocations, as in a JWK Set, this is how a key is taken back.
+      const detail = `key ${fingerprint} was taken out of the authorized keys while the message waited`
+      return { ...rejected('key-unknown', detail), fingerprint, service }
     }
     if (verified.expiresAt === undefined) return undefined
     const now = this.#clock.read()

@@ -106,10 +106,9 @@ export class GuardedConsumer {
   #handle(raw: AmqpMessage, admission: Admission, view: () => AmqpMessage): void | Promise<void> {
     this.#kept.delete(raw)
     const { noAck } = this.#from
-    if (!noAck && (this.#channel.closing || !this.#channel.settlements.handOver(raw, admission))) {
-      // It comes again: the broker has it back, or will have.
-      return admission.release()
-    }
+    if (!noAck && this.#stopping.signal.aborted) return this.#decline(raw, admission)
+    // It comes again: the broker has it back, or is about to.
+    if (!noAck && !this.#channel.settlements.handOver(raw, admission)) return admission.release()
     try {
       this.#onMessage(view())
     } catch (error) {
@@ -119,6 +118,12 @@ export class GuardedConsumer {
     if (!noAck) return
     const committed = admission.commit()
     if (committed instanceof Promise) this.#channel.track(committed)
+  }
+
+  /** It was still being judged when the consumer ended. */
+  async #decline(raw: AmqpMessage, admission: Admission): Promise<void> {
+    await admission.release()
+    await this.#giveBackInOrder(raw)
   }
 
   /** Holds end in any order, all in one go; a quorum queue has messages again in the order they came back. */

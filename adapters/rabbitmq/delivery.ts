@@ -21,7 +21,7 @@ export function deliveryOf(
   const delivery: Delivery<AmqpMessage> = {
     received,
     native: raw,
-    handle: (admission) => handle(admission, () => viewOf(raw, received, admission)),
+    handle: (admission) => handle(admission, () => viewOf(channel, raw, received, admission)),
     acknowledge: () => (noAck ? undefined : channel.settlements.settle('ack', raw)),
     deadLetter: (letter) => channel.sink.store(deadLetters, letter),
   }
@@ -30,8 +30,15 @@ export function deliveryOf(
 }
 
 /** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
-function viewOf(raw: AmqpMessage, received: ReceivedMessage, { verdict, verified, release }: Admission): AmqpMessage {
-  if (verified !== undefined) return toView(raw, received, verified, { verdict, release })
-  mark(raw, { verdict, unsignedHeaders: {}, release })
+function viewOf(
+  { gone }: GuardedChannel,
+  raw: AmqpMessage,
+  received: ReceivedMessage,
+  admission: Admission,
+): AmqpMessage {
+  const { verdict, verified, release } = admission
+  const inspection = { verdict, release, handedOver: { lease: admission, gone } }
+  if (verified !== undefined) return toView(raw, received, verified, inspection)
+  mark(raw, { ...inspection, unsignedHeaders: {} })
   return raw
 }

@@ -51,6 +51,7 @@ export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
   const { deliveredBy, origin } = routes.of(raw)
   return {
     queue: routes.name,
+    consumer: routes.consumer,
     deliveredBy,
     token: table !== undefined && Object.hasOwn(table, TOKEN_HEADER) ? table[TOKEN_HEADER] : undefined,
     payload: raw.content,
@@ -69,6 +70,8 @@ interface Route {
 export class Routes {
   /** what policies call the queue */
   readonly name: string
+  /** queues that share a name are read apart from each other: each has its own copy of what a fanout sends */
+  readonly consumer: string | undefined
   readonly #queue: string
   #last: readonly unknown[] = []
   #route: Route | undefined
@@ -76,6 +79,7 @@ export class Routes {
   constructor(queue: string, name: string) {
     this.#queue = queue
     this.name = name
+    this.consumer = name === queue ? undefined : queue
   }
 
   of({ fields: { exchange, routingKey }, properties: { appId, userId } }: AmqpMessage): Route {
@@ -134,8 +138,7 @@ export function toView(
     },
     content,
   }
-  const { verdict, release } = inspection
-  const full = { verdict, release, unsignedHeaders: withProperties(unsigned, properties) }
+  const full = { ...inspection, unsignedHeaders: withProperties(unsigned, properties) }
   mark(view, full)
   mark(visible, full)
   return view

@@ -1,4 +1,6 @@
 import type { Admission } from '../../src/guard.ts'
+import type { Lease } from '../../src/leases.ts'
+import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import { type AmqpMessage, type ChannelLike, takesCallbacks } from './client.ts'
 
@@ -13,7 +15,7 @@ const WITHHELD = 'withheld'
 type Verb = (raw: AmqpMessage) => unknown
 
 /** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
-type First = (admission: Admission) => boolean | Promise<boolean>
+type First = (lease: Lease) => boolean | Promise<boolean>
 
 /** No delivery has this tag, so the broker answers as it does to any it does not know: 406 closes the channel. */
 const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
@@ -28,16 +30,22 @@ export class Settlements {
   readonly #unsettled = new Map<number, Handed | typeof WITHHELD>()
   /** settled by the user while the replay store is being told, until the broker is */
   readonly #settling = new Map<number, Promise<void>>()
+  #used = false
+  #takingBack = false
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
+  readonly #gone: AbortSignal
 
+  /** @param gone aborts when the channel is gone */
   constructor(
     channel: ChannelLike,
     original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>,
     track: (pending: Promise<unknown>) => void,
+    gone: AbortSignal,
   ) {
     this.#original = original
     this.#track = track
+    this.#gone = gone
     // The callback API's methods can be chained.
     const chained = takesCallbacks(channel) ? channel : undefined
     override(channel, 'ack', (message, allUpTo) => {
@@ -62,15 +70,21 @@ export class Settlements {
     })
   }
 
+  /** Whether there was anything to settle. */
+  get used(): boolean {
+    return this.#used
+  }
+
   /** A message arrived and is ours until it is handed over. */
   withhold(raw: AmqpMessage): void {
+    this.#used = true
     this.#unsettled.set(raw.fields.deliveryTag, WITHHELD)
   }
 
-  /** From now on the user may settle it. False: the broker has taken it back meanwhile. */
+  /** From now on the user may settle it. False: the broker has taken it back meanwhile, or is about to. */
   handOver(raw: AmqpMessage, admission: Admission): boolean {
     const { deliveryTag } = raw.fields
-    if (this.#unsettled.get(deliveryTag) !== WITHHELD) return false
+    if (this.#takingBack || this.#unsettled.get(deliveryTag) !== WITHHELD) return false
     this.#unsettled.set(deliveryTag, { raw, admission })
     return true
   }
@@ -85,16 +99,34 @@ export class Settlements {
     else this.#original.nack(raw, false, true)
   }
 
-  /** The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. */
-  async takeBack(): Promise<void> {
-    const unsettled = [...this.#unsettled.values()]
+  /**
+   * The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. Nothing
+   * is handed over until the broker is told, or it would be taken back behind its user's back.
+   */
+  async takeBack<Result>(recover: () => Promise<Result>): Promise<Result> {
+    const released: (void | Promise<void>)[] = []
+    this.#takingBack = true
+    for (const [deliveryTag, unsettled] of this.#unsettled) {
+      if (unsettled === WITHHELD) continue
+      this.#unsettled.delete(deliveryTag)
+      released.push(unsettled.admission.release())
+    }
+    await Promise.all(released)
     this.#unsettled.clear()
     this.#settling.clear()
-    await Promise.all(unsettled.map((each) => (each === WITHHELD ? undefined : each.admission.release())))
+    this.#takingBack = false
+    return await recover()
   }
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
     const { deliveryTag } = message.fields
+    const { handedOver } = inspectionOf(message) ?? {}
+    if (handedOver?.gone.aborted && handedOver.gone !== this.#gone) {
+      // amqp-connection-manager asks the channel of now, where the tag stands for another message. The broker has this one back.
+      const told = first(handedOver.lease)
+      if (told instanceof Promise) this.#track(told)
+      return
+    }
     const unsettled = this.#unsettled.get(deliveryTag)
     const handed = unsettled === WITHHELD ? undefined : unsettled
     const settling = this.#settling.get(deliveryTag)
@@ -143,9 +175,9 @@ export class Settlements {
   }
 }
 
-const commit: First = (admission) => admission.commit()
+const commit: First = (lease) => lease.commit()
 
-const release: First = (admission) => {
-  const released = admission.release()
+const release: First = (lease) => {
+  const released = lease.release()
   return released instanceof Promise ? released.then(() => true) : true
 }

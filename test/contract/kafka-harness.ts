@@ -14,6 +14,7 @@ import { type KafkaRecord, wrapConsumer, wrapProducer } from '../../adapters/kaf
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
+import { leaveGroup } from '../brokers/kafka-requests.ts'
 import { createTopic } from '../kafka/topics.ts'
 import type { ConsumerSetup, Delivered, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { paired } from './paired.ts'
@@ -73,7 +74,7 @@ export function kafkaHarness(brokers: readonly string[], batch = false): Harness
 /** Topics that take nothing. No setting of one Kafka node makes it so for a while. */
 const broken = new Set<string>()
 
-const quick = { maxWaitTimeInMs: 50, sessionTimeout: 1_000, heartbeatInterval: 200 }
+const quick = { maxWaitTimeInMs: 50, heartbeatInterval: 200 }
 
 /** A client whose connections can be cut for good. */
 function client(brokers: readonly string[]): { kafka: Kafka; cut: () => void } {
@@ -82,7 +83,8 @@ function client(brokers: readonly string[]): { kafka: Kafka; cut: () => void } {
   const kafka = new Kafka({
     brokers: [...brokers],
     logLevel: logLevel.NOTHING,
-    retry: { initialRetryTime: 20, maxRetryTime: 100, retries: 3 },
+    connectionTimeout: 60_000,
+    retry: { initialRetryTime: 20, maxRetryTime: 500, retries: 60 },
     socketFactory: ({ host, port, onConnect }) => {
       const socket = connect({ host, port }, onConnect)
       sockets.add(socket)
@@ -153,10 +155,11 @@ async function openConsumer(
     end = resolve
   })
   let dead = false
+  let leave = async (): Promise<void> => undefined
   const kill = (): void => {
     dead = true
     cut()
-    end()
+    leave().then(end, end)
   }
   const [make, makeProducer] = [kafka.consumer, kafka.producer]
   let plain: Consumer | undefined
@@ -196,8 +199,12 @@ async function openConsumer(
   let consumer: Consumer | undefined
   return {
     consume: async (topic, handler) => {
-      const retry = { initialRetryTime: 20, retries: 5, restartOnFailure: async () => false }
-      consumer = kafka.consumer({ groupId: `group-${topic}`, ...quick, retry })
+      const retry = { initialRetryTime: 20, maxRetryTime: 50, retries: 10, restartOnFailure: async () => false }
+      const groupId = `group-${topic}`
+      consumer = kafka.consumer({ groupId, ...quick, retry })
+      consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+        leave = () => leaveGroup(brokers.join(), groupId, payload.memberId)
+      })
       consumer.on(consumer.events.CRASH, ({ payload }) => end(causeOf(payload.error)))
       await consumer.connect()
       await consumer.subscribe({ topic, fromBeginning: true })

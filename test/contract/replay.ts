@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
+import { eventually } from '../eventually.ts'
 import type { Delivered, Features, Harness } from './harness.ts'
-import { eventually, openScene, settlements } from './scene.ts'
+import { openScene, settlements } from './scene.ts'
 
 export function replayTests(harness: Harness, features: Features): void {
   it('a message that is given back is handled again', async ({ skip }) => {

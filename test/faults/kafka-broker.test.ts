@@ -17,18 +17,14 @@ describe.skipIf(!startable)('Kafka: a broker that is killed and started again', 
     await server.stop()
   })
 
-  it.each(['eachMessage', 'eachBatch'] as const)(
-    'loses nothing and mixes nothing up, %s',
-    { timeout: 180_000 },
-    async (mode) => {
-      const run = await scene.fill(3_000)
-      const consumer = scene.consumer(run, mode)
-      await progress(run, 200)
-      await server.kill()
-      await server.restart()
-      await scene.expectAll(run)
-      consumer.send('close')
-      await exited(consumer)
-    },
-  )
+  it.each(['eachMessage', 'eachBatch'] as const)('loses nothing and mixes nothing up, %s', async (mode) => {
+    const run = await scene.fill(3_000)
+    const consumer = scene.consumer(run, mode)
+    await progress(run, 200)
+    await server.kill()
+    await server.restart()
+    await scene.expectAll(run)
+    consumer.send('close')
+    await exited(consumer)
+  })
 })

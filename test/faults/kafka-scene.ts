@@ -10,6 +10,7 @@ import { expect } from 'vitest'
 import { wrapProducer } from '../../adapters/kafka/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { leaveGroup } from '../brokers/kafka-requests.ts'
 import { builtProgram } from '../built.ts'
 import { createTopic } from '../kafka/topics.ts'
 
@@ -25,6 +26,7 @@ export class KafkaScene {
   readonly #admin: Admin
   readonly #keys = testKeys('checkout')
   readonly #children = new Set<ChildProcess>()
+  readonly #members = new Map<ChildProcess, string>()
   #signing: Producer | undefined
   #plain: Producer | undefined
   #folder = ''
@@ -32,8 +34,8 @@ export class KafkaScene {
 
   constructor(brokers: readonly string[]) {
     this.#brokers = brokers
-    const retry = { initialRetryTime: 100, retries: 30, maxRetryTime: 1_000 }
-    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry })
+    const retry = { initialRetryTime: 100, retries: 60, maxRetryTime: 1_000 }
+    this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, connectionTimeout: 60_000, retry })
     this.#admin = this.#kafka.admin()
   }
 
@@ -73,7 +75,8 @@ export class KafkaScene {
     return { topic, names, effects: () => readFileSync(effectsFile, 'utf8').split('\n').slice(0, -1), effectsFile }
   }
 
-  consumer({ topic, effectsFile }: Run, mode: Mode): ChildProcess {
+  /** @param dieAfter how many records it notes before it kills itself, soon after; default: it lives on */
+  consumer({ topic, effectsFile }: Run, mode: Mode, dieAfter?: number): ChildProcess {
     const job = {
       built: this.#built,
       brokers: this.#brokers,
@@ -82,6 +85,7 @@ export class KafkaScene {
       authorizedKeys: this.#keys.signer.authorizedKeysLine('**'),
       effectsFile,
       mode,
+      dieAfter,
     }
     const child = fork(program, [JSON.stringify(job)], {
       execArgv: [],
@@ -89,12 +93,24 @@ export class KafkaScene {
     })
     this.#children.add(child)
     child.once('exit', () => this.#children.delete(child))
+    child.on('message', ({ memberId }: { memberId: string }) => this.#members.set(child, memberId))
     return child
+  }
+
+  /** Waits until it is a member of the group. */
+  async joined(child: ChildProcess): Promise<void> {
+    await expect.poll(() => this.#members.has(child)).toBe(true)
+  }
+
+  /** Waits until it has killed itself, and until the group knows. */
+  async killed({ topic }: Run, child: ChildProcess): Promise<void> {
+    await exited(child)
+    await leaveGroup(this.#brokers.join(), `group-${topic}`, this.#members.get(child) ?? '')
   }
 
   /** Waits until the group has passed every record, and looks at what became of each. */
   async expectAll(run: Run): Promise<void> {
-    await expect.poll(() => this.#lag(run.topic), { timeout: 90_000, interval: 250 }).toBe(0)
+    await expect.poll(() => this.#lag(run.topic), { interval: 250 }).toBe(0)
     const handled = run.effects()
     const letters = await this.#read(`${run.topic}-dlt`)
     const good = run.names.filter((name) => name.startsWith('good'))
@@ -144,5 +160,5 @@ export function exited(child: ChildProcess): Promise<unknown> {
 /** Waits until more was handled than at the call, by at least as much. */
 export async function progress(run: Run, more: number): Promise<void> {
   const from = run.effects().length
-  await expect.poll(() => run.effects().length, { timeout: 60_000, interval: 5 }).toBeGreaterThanOrEqual(from + more)
+  await expect.poll(() => run.effects().length, { interval: 5 }).toBeGreaterThanOrEqual(from + more)
 }

@@ -3,7 +3,7 @@ import type { Message } from 'kafkajs'
 import { describe, expect, inject, it } from 'vitest'
 import { wrapProducer } from '../../adapters/kafka/index.ts'
 import { senderOf } from '../../src/verdict.ts'
-import { PATIENCE, Scene } from './scene.ts'
+import { Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
 
@@ -24,7 +24,7 @@ const messages = (kind: string): Message[] =>
     { key: null, value: `${kind} none`, headers: { queueauth: 'old token', empty: '' } },
   ])
 
-describe.skipIf(brokers === undefined)('Kafka producers', { timeout: 60_000 }, () => {
+describe.skipIf(brokers === undefined)('Kafka producers', () => {
   it('sign at every entry point and leave what they are given alone', async () => {
     const scene = await Scene.open(brokers)
     const { topic } = scene
@@ -51,9 +51,7 @@ describe.skipIf(brokers === undefined)('Kafka producers', { timeout: 60_000 }, (
       },
     })
     const kinds = ['send', 'sendBatch', 'transaction', 'batch in it']
-    await expect
-      .poll(() => got, PATIENCE)
-      .toEqual(kinds.flatMap((kind) => [`${kind} text`, `${kind} bytes`, `${kind} none`]))
+    await expect.poll(() => got).toEqual(kinds.flatMap((kind) => [`${kind} text`, `${kind} bytes`, `${kind} none`]))
   })
 
   it('take the bytes as they are at the call', async () => {
@@ -74,7 +72,7 @@ describe.skipIf(brokers === undefined)('Kafka producers', { timeout: 60_000 }, (
       eachMessage: async ({ message: { value: body, headers } }) =>
         void got.push(String(body), String(headers?.bytes), headers?.late),
     })
-    await expect.poll(() => got, PATIENCE).toEqual(['as it was', 'x', undefined])
+    await expect.poll(() => got).toEqual(['as it was', 'x', undefined])
   })
 
   it('reject as the plain ones do, and refuse reserved headers before anything is sent', async () => {
@@ -130,7 +128,7 @@ describe.skipIf(brokers === undefined)('Kafka producers', { timeout: 60_000 }, (
       { eachMessage: async ({ message }) => void got.push(String(message.value), senderOf(message)?.destination) },
       { topic: retryTopic, groupId: `retry-${scene.topic}` },
     )
-    await expect.poll(() => got, PATIENCE).toEqual(['x', `kafka:${scene.topic}`])
+    await expect.poll(() => got).toEqual(['x', `kafka:${scene.topic}`])
     await producer.disconnect()
   })
 

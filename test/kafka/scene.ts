@@ -37,8 +37,9 @@ export class Scene {
   }
 
   kafka(config: Partial<KafkaConfig> = {}): Kafka {
-    const retry = { initialRetryTime: 50, maxRetryTime: 500 }
-    return new Kafka({ brokers: [...this.#brokers], logLevel: logLevel.NOTHING, retry, ...config })
+    const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 60 }
+    const patient = { connectionTimeout: 60_000, retry }
+    return new Kafka({ brokers: [...this.#brokers], logLevel: logLevel.NOTHING, ...patient, ...config })
   }
 
   async createTopic(
@@ -82,7 +83,7 @@ export class Scene {
     }: KafkaConsumerOptions & { groupId?: string; topic?: string } = {},
   ): Promise<Consumer> {
     const kafka = wrapConsumer(this.kafka(), this.verifier, { onVerdict: () => undefined, ...options })
-    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 50, sessionTimeout: 3_000, heartbeatInterval: 300 })
+    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 50, heartbeatInterval: 300 })
     onTestFinished(() => consumer.disconnect())
     await consumer.connect()
     await consumer.subscribe({ topic, fromBeginning: true })
@@ -97,7 +98,7 @@ export class Scene {
     await consumer.subscribe({ topic, fromBeginning: true })
     const messages: KafkaMessage[] = []
     await consumer.run({ eachMessage: async ({ message }) => void messages.push(message) })
-    await expect.poll(() => messages.length, { timeout: 15_000 }).toBe(count)
+    await expect.poll(() => messages.length).toBe(count)
     await sleep(100)
     expect(messages).toHaveLength(count)
     await consumer.disconnect()
@@ -115,5 +116,3 @@ interface SceneOptions extends Partial<VerifierOptions> {
   partitions?: number
   configEntries?: { name: string; value: string }[]
 }
-
-export const PATIENCE = { timeout: 15_000, interval: 20 }

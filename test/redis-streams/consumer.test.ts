@@ -6,6 +6,7 @@ import { senderOf } from '../../src/verdict.ts'
 import { Verifier } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
 import { FlakyStore, remoteStore } from '../contract/stores.ts'
+import { eventually } from '../eventually.ts'
 import { type ClientKind, KINDS, opened, plain, type Redis6, redisUrl } from './clients.ts'
 
 const { signer, keys } = testKeys('shop')
@@ -82,7 +83,7 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(bodies(await read('0', 10))).toEqual(['good'])
     expect(bodies(await read('0', 30))).toEqual(['good', 'pending'])
     await letters(raw, physical, 50)
-    await vi.waitFor(async () => expect(await pending()).toBe(2))
+    await eventually(async () => expect(await pending()).toBe(2))
     expect(await read('>')).toBe(null)
   })
 
@@ -224,7 +225,7 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(await pending()).toBe(1)
     await raw.del(`{${physical}}:dlq`)
     await letters(raw, physical, 1)
-    await vi.waitFor(async () => expect(await pending()).toBe(0))
+    await eventually(async () => expect(await pending()).toBe(0))
   })
 
   it('hands over with a later read what could not be judged at the first', async () => {
@@ -234,7 +235,7 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     replay.up = false
     expect(bodies(await read())).toEqual([])
     replay.up = true
-    await vi.waitFor(async () => expect(bodies(await read())).toEqual(['early']), { timeout: 5_000 })
+    await eventually(async () => expect(bodies(await read())).toEqual(['early']))
     await producer.xadd(key, '*', 'a', 'later')
     expect(bodies(await read())).toEqual(['later'])
   })
@@ -247,7 +248,7 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     for (const id of ['>', '0', '0']) expect(bodies(await read(id))).toEqual([])
     replay.up = true
     const handed: string[] = []
-    await vi.waitFor(async () => expect(handed.push(...bodies(await read()))).toBeGreaterThan(0), { timeout: 10_000 })
+    await eventually(async () => expect(handed.push(...bodies(await read()))).toBeGreaterThan(0))
     for (const body of ['later', 'last']) {
       await producer.xadd(key, '*', 'a', body)
       handed.push(...bodies(await read()))
@@ -303,12 +304,9 @@ describe.skipIf(redisUrl === '')('wrapConsumer', () => {
 })
 
 async function letters(raw: Redis6, physical: string, count: number): Promise<[string, string[]][]> {
-  return vi.waitFor(
-    async () => {
-      const found = (await raw.xrange(`{${physical}}:dlq`, '-', '+')) as [string, string[]][]
-      expect(found).toHaveLength(count)
-      return found
-    },
-    { timeout: 5_000 },
-  )
+  return eventually(async () => {
+    const found = (await raw.xrange(`{${physical}}:dlq`, '-', '+')) as [string, string[]][]
+    expect(found).toHaveLength(count)
+    return found
+  })
 }

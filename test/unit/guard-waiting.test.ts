@@ -40,6 +40,23 @@ describe('what changes while a message waits', () => {
     expect(replay.calls).toEqual(['begin', 'release'])
   })
 
+  it('its key is taken out, as it is from a JWK Set; another that came meanwhile does no harm', async () => {
+    for (const [lines, expected] of [
+      [[lineOf(undefined, 'ES256')], 'dead-letter a key-unknown'],
+      [[lineOf(undefined, 'ES256'), lineOf()], 'handle a'],
+    ] as const) {
+      const keys = new ChangingKeys(keysOf(lineOf()))
+      const replay = new ScriptedStore()
+      replay.begins.push(async (): Promise<'run'> => {
+        keys.use(keysOf(...lines))
+        return 'run'
+      })
+      const log: Log = []
+      await new Guard(verifierFor({ keys, replay })).receive(deliveryOf(log, 'a', fresh()))
+      expect(log[0]).toBe(expected)
+    }
+  })
+
   it('its deadline passes', async () => {
     const clock = new ManualClock()
     const replay = new ScriptedStore()

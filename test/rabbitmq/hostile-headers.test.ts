@@ -1,0 +1,113 @@
+import type { Channel } from 'amqplib'
+import fc from 'fast-check'
+import { describe, expect, inject, it } from 'vitest'
+import { wrapConsumer } from '../../adapters/rabbitmq/index.ts'
+import { subscribe, Verifier } from '../../src/index.ts'
+import { testKeys } from '../../src/testing.ts'
+import { bench, bodies, longString, nested, publishTable } from './helpers.ts'
+import { unpack } from './unpack.ts'
+
+const url = inject('amqpUrl') as string
+const { keys } = testKeys('checkout')
+
+/** To amqplib a table with a name "!" says how to encode its value, and it believes whoever published it. */
+const tagged = (type: string, ...value: Buffer[]): Buffer =>
+  nested('h', Buffer.concat([longString('!', type), ...value]))
+
+const TEXT = 'the text of a header'
+
+describe.skipIf(url === undefined)('header tables that the client decodes and cannot encode again', () => {
+  const at = bench(url)
+
+  async function consume(queue: string): Promise<Channel> {
+    const channel = wrapConsumer(await (await at.connection()).createChannel(), new Verifier({ keys }))
+    await channel.prefetch(1)
+    await channel.consume(queue, () => undefined)
+    return channel
+  }
+
+  it.each<[string, Buffer, unknown]>([
+    ['an integer that is text', tagged('long', longString('value', TEXT)), { '!': 'long', value: TEXT }],
+    ['a time that is text', tagged('timestamp', longString('value', TEXT)), { '!': 'timestamp', value: TEXT }],
+    ['a type nobody knows', tagged('odd', longString('value', TEXT)), { '!': 'odd', value: TEXT }],
+    ['no value', tagged('decimal'), { '!': 'decimal' }],
+  ])('%s: is dead-lettered all the same, and holds up nobody', async (_what, table, header) => {
+    const queue = await at.queue()
+    const failures: unknown[] = []
+    const stop = subscribe(
+      'queue-key-auth:dead-letter-failed',
+      (event) => event.queue === queue && failures.push(event),
+    )
+    publishTable(at.raw, queue, Buffer.from('hostile'), table)
+    at.raw.sendToQueue(queue, Buffer.from('next'))
+    await at.raw.waitForConfirms()
+    await consume(queue)
+    const [first, second] = await at.letters(queue, 2)
+    stop()
+    expect(failures).toEqual([])
+    expect(bodies([second as NonNullable<typeof second>])).toEqual(['next'])
+    expect(unpack(first as NonNullable<typeof first>)).toMatchObject({ headers: { h: header } })
+  })
+
+  it('whatever a table holds, its message ends among the dead letters', async () => {
+    const queue = await at.queue()
+    await consume(queue)
+    let sent = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(TABLE, { minLength: 1, maxLength: 20 }), async (tables) => {
+        const texts = tables.map(() => `m${sent++}`)
+        for (const [index, table] of tables.entries())
+          publishTable(at.raw, queue, Buffer.from(`${texts[index]}`), table)
+        await at.raw.waitForConfirms()
+        const letters = await at.letters(queue, tables.length)
+        const contents = letters.map((letter) =>
+          letter.properties.headers?.['queueauth-packed'] === undefined ? letter.content : unpack(letter).content,
+        )
+        expect(contents.map(String)).toEqual(texts)
+      }),
+      { numRuns: 30 },
+    )
+  })
+})
+
+const NAME = fc.oneof(
+  fc.constantFrom('!', 'value', 'places', 'digits', '__proto__', 'constructor', 'toJSON', 'length', 'queueauth'),
+  fc.constantFrom('queueauth-reason', 'queueauth-original-x', 'QueueAuth-Letter', 'expiration', ''),
+  fc.string({ maxLength: 20 }),
+)
+
+const octets = (tag: string, length: number): fc.Arbitrary<Buffer> =>
+  fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => Buffer.concat([Buffer.from(tag), bytes]))
+
+function sized(tag: string, content: Uint8Array): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(content.length)
+  return Buffer.concat([Buffer.from(tag), length, content])
+}
+
+/** Every type of AMQP field that amqplib decodes, with any octets in it. */
+const { table: TABLE } = fc.letrec<{ value: Buffer; table: Buffer }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4, depthSize: 'small' },
+    ...(['b', 'B', 't'] as const).map((tag) => octets(tag, 1)),
+    ...(['s', 'u'] as const).map((tag) => octets(tag, 2)),
+    ...(['I', 'i', 'f'] as const).map((tag) => octets(tag, 4)),
+    ...(['l', 'd', 'T'] as const).map((tag) => octets(tag, 8)),
+    octets('D', 5),
+    fc.constant(Buffer.from('V')),
+    fc
+      .constantFrom('timestamp', 'decimal', 'long', 'byte', 'object', 'string')
+      .map((type) => sized('S', Buffer.from(type))),
+    fc.uint8Array({ maxLength: 20 }).map((bytes) => sized('S', bytes)),
+    fc.uint8Array({ maxLength: 20 }).map((bytes) => sized('x', bytes)),
+    fc.array(tie('value'), { maxLength: 4 }).map((values) => sized('A', Buffer.concat(values))),
+    tie('table').map((table) => sized('F', table)),
+  ),
+  table: fc
+    .array(fc.tuple(NAME, tie('value')), { maxLength: 5 })
+    .map((entries) =>
+      Buffer.concat(
+        entries.flatMap(([name, value]) => [Buffer.from([Buffer.byteLength(name)]), Buffer.from(name), value]),
+      ),
+    ),
+}))
