@@ -134,10 +134,18 @@ export class Settlements {
     }
   }
 
+  /** On a channel that is gone each of them throws; the replay store hears of all before that. */
   #settleUpTo(tag: number, first: First, verb: Verb): void {
+    const thrown: unknown[] = []
     for (const [deliveryTag, handed] of this.#handed) {
-      if (deliveryTag <= tag) this.#settleOne(deliveryTag, handed, first, verb)
+      if (deliveryTag > tag) continue
+      try {
+        this.#settleOne(deliveryTag, handed, first, verb)
+      } catch (error) {
+        thrown.push(error)
+      }
     }
+    if (thrown.length > 0) throw thrown[0]
   }
 
   #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {
