@@ -48,7 +48,10 @@ export interface Admission extends Lease {
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
   /** when it aborts, held messages are let go: they stay unsettled, for the transport to give back */
   readonly signal?: AbortSignal
-  /** when it aborts, commits that the replay store has not taken are given up; default: `signal` */
+  /**
+   * when it aborts, leases are not renewed any more, and commits that the replay store has not taken are given up; default:
+   * commits are given up with `signal`, and leases are renewed until {@link Guard.close}
+   */
   readonly leaseSignal?: AbortSignal
 }
 
@@ -90,10 +93,13 @@ export class Guard<Native = unknown> {
 
   constructor(verifier: Verifier, options: GuardOptions<Native> = {}) {
     const { replay, leaseSeconds } = verifier
+    const { signal, leaseSignal } = options
     this.#verifier = verifier
     this.#options = options
     this.#leases =
-      replay === undefined ? undefined : new Leases(replay, leaseSeconds, options.leaseSignal ?? options.signal)
+      replay === undefined
+        ? undefined
+        : new Leases(replay, leaseSeconds, { givenUp: leaseSignal ?? signal, over: leaseSignal })
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 
