@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
@@ -49,7 +48,10 @@ export interface Admission extends Lease {
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
   /** when it aborts, held messages are let go: they stay unsettled, for the transport to give back */
   readonly signal?: AbortSignal
-  /** when it aborts, commits that the replay store has not taken are given up; default: `signal` */
+  /**
+   * when it aborts, leases are not renewed any more, and commits that the replay store has not taken are given up; default:
+   * commits are given up with `signal`, and leases are renewed until {@link Guard.close}
+   */
   readonly leaseSignal?: AbortSignal
 }
 
@@ -85,18 +87,19 @@ export class Guard<Native = unknown> {
   readonly #options: GuardOptions<Native>
   readonly #leases: Leases | undefined
   readonly #reporter: Reporter<Native>
-  readonly #id = randomBytes(12).toString('base64url')
   readonly #scopes = new Scopes()
-  #arrivals = 0
   /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
   #turn: Promise<void> | undefined
 
   constructor(verifier: Verifier, options: GuardOptions<Native> = {}) {
     const { replay, leaseSeconds } = verifier
+    const { signal, leaseSignal } = options
     this.#verifier = verifier
     this.#options = options
     this.#leases =
-      replay === undefined ? undefined : new Leases(replay, leaseSeconds, options.leaseSignal ?? options.signal)
+      replay === undefined
+        ? undefined
+        : new Leases(replay, leaseSeconds, { givenUp: leaseSignal ?? signal, over: leaseSignal })
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 
@@ -108,7 +111,7 @@ export class Guard<Native = unknown> {
    * when it is through; one that is held or dead-lettered lets the others pass.
    */
   receive(delivery: Delivery<Native>): Outcome | Promise<Outcome> {
-    const arrival = { delivery, owner: `${this.#id}.${++this.#arrivals}`, attempt: 0 }
+    const arrival = { delivery, owner: this.#verifier.newOwner(), attempt: 0 }
     const decision = this.#decide(arrival)
     if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
     const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { KeySource } from './authorized-keys/snapshot.ts'
 import { RootCache } from './batch/root-cache.ts'
 import {
@@ -78,6 +79,8 @@ export class Verifier {
   readonly warnings: Warnings = new Warnings()
   readonly leaseSeconds: number
   readonly clockSkewSeconds: number
+  readonly #id = randomBytes(12).toString('base64url')
+  #owners = 0
   readonly #keys: KeySource
   readonly #policies: Policies
   #rules: readonly PolicyRule[] | undefined
@@ -144,6 +147,11 @@ export class Verifier {
     } catch {
       return false
     }
+  }
+
+  /** A name for one delivery that no other has, in any process: who has a message in hand, for the replay store. */
+  newOwner(): string {
+    return `${this.#id}.${++this.#owners}`
   }
 
   /** Asks the keys to look again, after a key nobody knows was seen; undefined where there is nowhere to look. */

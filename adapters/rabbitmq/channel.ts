@@ -149,8 +149,8 @@ export class GuardedChannel {
 
   #end(gone: boolean): void {
     this.closing = true
-    for (const consumer of this.#consumers.values()) consumer.end(gone)
-    this.#gets.end(gone)
+    for (const consumer of this.#consumers.values()) consumer.end()
+    this.#gets.end()
     if (gone) this.#gone.abort()
   }
 

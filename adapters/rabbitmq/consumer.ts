@@ -80,9 +80,8 @@ export class GuardedConsumer {
   }
 
   /** The channel closes, or is gone. */
-  end(gone: boolean): void {
+  end(): void {
     this.#stop()
-    if (gone) this.#holds.guard.close()
   }
 
   #stop(): void {

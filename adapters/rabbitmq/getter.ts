@@ -24,10 +24,9 @@ export class GuardedGets {
     return this.#lookOn(from, options, first)
   }
 
-  end(gone: boolean): void {
+  end(): void {
     this.#ended = true
     this.#holds?.letGo()
-    if (gone) this.#holds?.guard.close()
   }
 
   #ask({ queue }: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {

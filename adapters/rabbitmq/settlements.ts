@@ -150,10 +150,18 @@ export class Settlements {
     }
   }
 
+  /** On a channel that is gone each of them throws; the replay store hears of all before that. */
   #settleUpTo(tag: number, first: First, verb: Verb): void {
+    const thrown: unknown[] = []
     for (const [deliveryTag, unsettled] of this.#unsettled) {
-      if (deliveryTag <= tag && unsettled !== WITHHELD) this.#settleOne(deliveryTag, unsettled, first, verb)
+      if (deliveryTag > tag || unsettled === WITHHELD) continue
+      try {
+        this.#settleOne(deliveryTag, unsettled, first, verb)
+      } catch (error) {
+        thrown.push(error)
+      }
     }
+    if (thrown.length > 0) throw thrown[0]
   }
 
   #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {

@@ -11,6 +11,8 @@ const MAX_HANDED = 100_000
 export class GroupAdmissions {
   readonly #handed = new Map<string, Admission>()
   readonly #withheld = new Map<string, number>()
+  /** the one that is being judged at this moment */
+  judged: string | undefined
 
   handOver(id: string, admission: Admission): void {
     const earlier = this.#handed.get(id)
@@ -47,7 +49,7 @@ export class GroupAdmissions {
   }
 
   isWithheld(id: string): boolean {
-    return this.#withheld.has(id)
+    return id === this.judged || this.#withheld.has(id)
   }
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { publish } from '../../src/events.ts'
 import { type Admission, Guard } from '../../src/guard.ts'
+import { NO_HEADERS } from '../../src/message.ts'
 import { printable, quote } from '../../src/text.ts'
 import { mark } from '../../src/verdict.ts'
 import type { RedisClient } from './client.ts'
@@ -212,7 +213,7 @@ function view(entry: StreamEntry, { body }: ReceivedEntry, { verdict, verified, 
   const fields = verified === undefined ? entry.fields : body
   const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
   const message: StreamMessage = { ...entry, fields, values }
-  mark(message, { verdict, unsignedHeaders: {}, release })
+  mark(message, { verdict, unsignedHeaders: NO_HEADERS, release })
   return message
 }
 

@@ -73,7 +73,8 @@ export function toMessage(
 ): { readonly message: Message; readonly fields: readonly Argument[] } {
   const fields: Argument[] = []
   for (let index = 0; index < given.length; index += 2) {
-    const [name, value] = [given[index] as Argument, given[index + 1] as Argument]
+    const name = given[index] as Argument
+    const value = given[index + 1] as Argument
     const reserved = reservedName(name)
     if (reserved === TOKEN_HEADER) continue
     if (reserved !== undefined) {
@@ -104,29 +105,29 @@ export function toReceived(
   { stream, group, id, fields }: StreamEntry,
   deliveredBy: readonly string[] = [destinationOf(stream)],
 ): ReceivedEntry {
-  const tokens: string[] = []
-  const body: Buffer[] = []
+  let token: string | string[] | undefined
   let planted: Record<string, Buffer> | undefined
+  const body = fields.slice()
+  let length = 0
   for (let index = 0; index + 1 < fields.length; index += 2) {
-    const [name, value] = [fields[index] as Buffer, fields[index + 1] as Buffer]
+    const name = fields[index] as Buffer
+    const value = fields[index + 1] as Buffer
     const reserved = reservedName(name)
-    if (reserved === undefined) body.push(name, value)
-    else if (reserved === TOKEN_HEADER) tokens.push(value.toString('latin1'))
-    else {
+    if (reserved === undefined) {
+      body[length++] = name
+      body[length++] = value
+    } else if (reserved === TOKEN_HEADER) {
+      const text = value.toString('latin1')
+      token = token === undefined ? text : [token, text].flat()
+    } else {
       planted ??= Object.create(null) as Record<string, Buffer>
       planted[reserved] = value
     }
   }
-  return {
-    queue: stream,
-    consumer: group,
-    deliveredBy,
-    token: tokens.length > 1 ? tokens : tokens[0],
-    payload: encodeFields(body),
-    position: id,
-    body,
-    ...(planted && { headers: planted }),
-  }
+  body.length = length
+  const payload = encodeFields(body)
+  const received = { queue: stream, consumer: group, deliveredBy, token, payload, position: id, body }
+  return planted === undefined ? received : { ...received, headers: planted }
 }
 
 export function* pairs(fields: readonly Buffer[]): Generator<readonly [name: Buffer, value: Buffer]> {

@@ -1,5 +1,5 @@
 import type { Admission, Guard } from '../../src/guard.ts'
-import type { Headers } from '../../src/message.ts'
+import { NO_HEADERS } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
 import { type Admissions, type GroupAdmissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
@@ -100,52 +100,60 @@ export class GroupReader {
   }
 
   #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
+    const { stream, shown, encoding } = showing
+    const { admissions, late } = stream
     const { id } = entry
-    const { admissions, deliveredBy, inHand, late } = showing.stream
-    const index = showing.shown.push(WITHHELD) - 1
+    const index = shown.push(WITHHELD) - 1
     // Read again while it waits or its dead letter is written: one of it is enough.
-    if (inHand.has(id)) return
-    inHand.add(id)
+    if (stream.inHand.has(id)) return
+    const received = toReceived(entry, stream.deliveredBy)
+    let isHandedOver = false
+    let letGo: (() => void) | undefined
+    const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
+      isHandedOver = true
+      letGo?.()
+      // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
+      if (this.#ending.aborted) return admission.release()
+      admissions.handOver(id, admission)
+      const visible = admission.verified === undefined ? entry.fields : received.body
+      const handed = handedEntry(raw, visible, admission, encoding)
+      if (showing.closed) late.set(id, handed)
+      else {
+        shown[index] = handed
+        if (late.size > 0) late.delete(id)
+      }
+    })
     // Until it is handed over or settled, the entry is not the user's to acknowledge.
+    admissions.judged = id
+    const outcome = this.#guard.receive(delivery)
+    admissions.judged = undefined
+    if (!(outcome instanceof Promise)) return
+    if (!isHandedOver) letGo = this.#withhold(stream, id)
+    this.track(outcome.finally(() => letGo?.()))
+  }
+
+  /** @returns what ends it; once */
+  #withhold({ admissions, inHand }: Stream, id: string): () => void {
+    inHand.add(id)
     admissions.withhold(id)
     let isInHand = true
-    const letGo = (): void => {
+    return () => {
       if (!isInHand) return
       isInHand = false
       inHand.delete(id)
       admissions.letGo(id)
     }
-    const received = toReceived(entry, deliveredBy)
-    const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
-      letGo()
-      // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
-      if (this.#ending.aborted) return admission.release()
-      admissions.handOver(id, admission)
-      const visible = admission.verified === undefined ? entry.fields : received.body
-      const handed = handedEntry(raw, visible, admission, showing.encoding)
-      if (showing.closed) late.set(id, handed)
-      else {
-        showing.shown[index] = handed
-        late.delete(id)
-      }
-    })
-    const outcome = this.#guard.receive(delivery)
-    if (outcome instanceof Promise) this.track(outcome.finally(letGo))
-    else letGo()
   }
 }
 
-/** All fields of an entry are signed. */
-const NO_HEADERS: Headers = Object.freeze({})
-
 /** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
 function handedEntry(
-  [id, , ...more]: RawEntry,
+  raw: RawEntry,
   fields: readonly Buffer[],
   { verdict, release }: Admission,
   encoding: unknown,
 ): unknown {
-  const entry = converted([id, fields, ...more], encoding) as [unknown, object]
+  const entry = converted([raw[0], fields, ...raw.slice(2)], encoding) as [unknown, object]
   const inspection = { verdict, unsignedHeaders: NO_HEADERS, release }
   mark(entry, inspection)
   mark(entry[1], inspection)
@@ -156,8 +164,10 @@ function handedEntry(
 export function converted(value: unknown, encoding: unknown): unknown {
   if (typeof encoding !== 'string') return value
   if (Buffer.isBuffer(value)) return value.toString(encoding as BufferEncoding)
-  if (Array.isArray(value)) return value.map((item) => converted(item, encoding))
-  return value
+  if (!Array.isArray(value)) return value
+  const items = value.slice()
+  for (let index = 0; index < items.length; index++) items[index] = converted(items[index], encoding)
+  return items
 }
 
 function nothing(): undefined {

@@ -1,4 +1,4 @@
-import type { Channel, ConfirmChannel } from 'amqplib'
+import type { Channel, ConfirmChannel, ConsumeMessage } from 'amqplib'
 import { beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { MemoryReplayStore, type ReplayStore, Verifier } from '../../src/index.ts'
@@ -80,5 +80,32 @@ describe.skipIf(url === undefined)('a message that is still being judged when it
     await channel.checkQueue(await at.queue())
     expect(got).toEqual([null])
     await channel.close()
+  })
+})
+
+describe.skipIf(url === undefined)('a message that is in hand when its consumer is cancelled', () => {
+  const at = bench(url)
+
+  it.each<[string, (channel: Channel, message: ConsumeMessage) => void, number]>([
+    ['comes again when its channel ends, once its lease is over', () => undefined, 1],
+    ['does not when it was acknowledged', (channel, message) => channel.ack(message), 0],
+  ])('%s', async (_what, settle, again) => {
+    const queue = await at.queue()
+    const producer = wrapProducer(await (await at.connection()).createConfirmChannel(), signer)
+    const connection = wrapConsumer(await at.connection(), new Verifier({ keys, leaseSeconds: 0.5 }))
+    const channel = await connection.createChannel()
+    const got = await inbox(channel, queue, () => undefined)
+    producer.sendToQueue(queue, Buffer.from('x'))
+    await eventually(() => expect(got).toHaveLength(1))
+    const [message] = got as [ConsumeMessage]
+    await channel.cancel(message.fields.consumerTag)
+    settle(channel, message)
+    await channel.close()
+    const other = await connection.createChannel()
+    const later = await inbox(other, queue)
+    producer.sendToQueue(queue, Buffer.from('y'))
+    await eventually(() => expect(later).toHaveLength(1 + again))
+    await other.close()
+    expect(await at.ready(queue)).toBe(0)
   })
 })

@@ -5,7 +5,7 @@ import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { eventually } from '../eventually.ts'
-import { bench, bodies } from './helpers.ts'
+import { bench, bodies, inbox } from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const { signer, keys } = testKeys('checkout')
@@ -74,6 +74,39 @@ describe.skipIf(url === undefined)('settling by a channel that outlives its conn
     await eventually(() => expect(got).toHaveLength(2))
     outlasting.ack(got[1] as ConsumeMessage, true)
     await manager.close()
+    expect(await at.ready(queue)).toBe(0)
+  })
+})
+
+describe.skipIf(url === undefined)('settling many by a channel that is gone', () => {
+  const at = bench(url)
+
+  it.each<[string, (channel: Channel, last: ConsumeMessage) => void, readonly string[]]>([
+    ['ackAll', (channel) => channel.ackAll(), ['skipped', 'skipped']],
+    ['ack allUpTo', (channel, last) => channel.ack(last, true), ['skipped', 'skipped']],
+    ['nackAll', (channel) => channel.nackAll(), ['authorized', 'authorized']],
+  ])('%s throws as it does on the plain client, and is heard for each of them', async (_what, settle, outcomes) => {
+    const queue = await at.queue()
+    const producer = wrapProducer(await (await at.connection()).createConfirmChannel(), signer)
+    for (const text of ['a', 'b']) producer.sendToQueue(queue, Buffer.from(text))
+    await producer.waitForConfirms()
+    const verifier = new Verifier({ keys })
+    const connection = await at.connection()
+    const channel = await wrapConsumer(connection, verifier).createChannel()
+    const got: ConsumeMessage[] = []
+    await channel.consume(queue, (message) => message && got.push(message))
+    await eventually(() => expect(got).toHaveLength(2))
+    await connection.close()
+    expect(() => settle(channel, got[1] as ConsumeMessage)).toThrow(
+      expect.objectContaining({ name: 'IllegalOperationError' }),
+    )
+    const heard: string[] = []
+    const other = wrapConsumer(await (await at.connection()).createChannel(), verifier, {
+      onVerdict: ({ outcome }) => heard.push(outcome),
+    })
+    await inbox(other, queue)
+    await eventually(() => expect(heard).toEqual(outcomes))
+    await other.close()
     expect(await at.ready(queue)).toBe(0)
   })
 })

@@ -98,6 +98,20 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(await raw.xlen(`{${physical}}:dlq`)).toBe(50)
   })
 
+  it('writes the dead letter of an entry that a callback acknowledges while it is judged', async () => {
+    const { raw, physical, key, pending } = await scene(kind)
+    const acknowledged: Promise<number>[] = []
+    const consumer = wrapConsumer(opened(kind.open()), new Verifier({ keys }), {
+      onVerdict: (_verdict, { id }) => acknowledged.push(consumer.xack(key, GROUP, id)),
+    })
+    await raw.xadd(physical, '*', 'a', 'forged')
+    await consumer.xreadgroup('GROUP', GROUP, 'c', 'COUNT', 10, 'STREAMS', key, '0')
+    await consumer.xreadgroup('GROUP', GROUP, 'c', 'COUNT', 10, 'BLOCK', 5, 'STREAMS', key, '>')
+    expect(await Promise.all(acknowledged)).toEqual([0])
+    await letters(raw, physical, 1)
+    await vi.waitFor(async () => expect(await pending()).toBe(0))
+  })
+
   it('guards XAUTOCLAIM and XCLAIM, shows what was deleted, and lets ids alone pass', async () => {
     const { producer, consumer, raw, physical, key } = await scene(kind)
     await raw.xadd(physical, '*', 'a', 'forged')
