@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { HeaderValue } from '../../src/message.ts'
 
 /** AMQP header tables as the core sees them, without a prototype, so that `__proto__` is a name like any other. Pure. */
@@ -72,7 +73,8 @@ function copyReceived(table: object, copy: Table, depth: number): Table {
 }
 
 function receivedValue(value: unknown, depth: number): HeaderValue {
-  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value as HeaderValue
+  // Not `instanceof`: a table whose `__proto__` are bytes would count as bytes, and every use of it would throw.
+  if (typeof value !== 'object' || value === null || types.isUint8Array(value)) return value as HeaderValue
   if (depth > DEEPEST_RECEIVED) return null
   if (Array.isArray(value)) return value.map((item) => receivedValue(item, depth + 1))
   return copyReceived(value, {}, depth)

@@ -87,6 +87,17 @@ describe('headers on their way in', () => {
     ])
   })
 
+  it('a table whose __proto__ are bytes is a table, and bytes are bytes', () => {
+    const bytes = Buffer.from('abc')
+    const table = receivedTable({ a: Object.setPrototypeOf({ c: 1 }, bytes) as object, bytes })
+    expect(table.bytes).toBe(bytes)
+    expect(table.a).not.toBeInstanceOf(Uint8Array)
+    expect(Object.entries(table.a as object)).toEqual([
+      ['c', 1],
+      ['__proto__', bytes],
+    ])
+  })
+
   it('what nests too deeply for a stack is cut', () => {
     let list: unknown[] = []
     for (let level = 0; level < 3_000; level++) list = [list]
