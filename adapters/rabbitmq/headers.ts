@@ -64,12 +64,17 @@ export function receivedTable(table: object | undefined | null): Table {
 
 function copyReceived(table: object, copy: Table, depth: number): Table {
   for (const name of Object.keys(table)) {
-    copy[name] = receivedValue((table as Record<string, unknown>)[name], depth + 1)
+    put(copy, name, receivedValue((table as Record<string, unknown>)[name], depth + 1))
   }
   const prototype: unknown = Object.getPrototypeOf(table)
-  if (prototype === Object.prototype || prototype === null) return copy
-  const value = receivedValue(prototype, depth + 1)
-  return Object.defineProperty(copy, '__proto__', { value, configurable: true, enumerable: true, writable: true })
+  if (prototype !== Object.prototype && prototype !== null) put(copy, '__proto__', receivedValue(prototype, depth + 1))
+  return copy
+}
+
+/** Also a table's own `__proto__`, which amqplib makes of the second one where the first was null. */
+function put(copy: Table, name: string, value: HeaderValue): void {
+  if (name !== '__proto__') copy[name] = value
+  else Object.defineProperty(copy, name, { value, configurable: true, enumerable: true, writable: true })
 }
 
 function receivedValue(value: unknown, depth: number): HeaderValue {

@@ -57,6 +57,10 @@ describe.skipIf(url === undefined)('header tables that the client decodes and ca
       ['as any header', disguised('h')],
       ['as the token', disguised('queueauth')],
       ['in a list', Buffer.concat([Buffer.from([1]), Buffer.from('h'), sized('A', disguised('').subarray(1))])],
+      [
+        'behind a null',
+        nested('h', Buffer.concat([Buffer.from('\x09__proto__V'), bytes('__proto__', Buffer.from('abc'))])),
+      ],
       ['as all the headers', bytes('__proto__', Buffer.from('abc'))],
     ])('%s: dead-lettered, and the consumer lives', async (_what, table) => {
       const queue = await at.queue()
