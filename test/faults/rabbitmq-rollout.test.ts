@@ -144,7 +144,7 @@ describe.skipIf(url === undefined)('RabbitMQ: the files of a consumer change und
     const file = (name: string): string => join(directory, name)
     // One allows for as long as it takes what the last good files allow, the other soon defers everything.
     const patient = await consumed(queue, await keysOf(directory, { pollSeconds: 0.5, staleAfterSeconds: 86_400 }))
-    const impatient = await consumed(queue, await keysOf(directory, { pollSeconds: 0.5, staleAfterSeconds: 2 }))
+    const impatient = await consumed(queue, await keysOf(directory, { pollSeconds: 0.5, staleAfterSeconds: 1 }))
     const all = (): number => new Set([...patient.handled, ...impatient.handled]).size
     const channel = await (await scene.connection()).createConfirmChannel()
     wrapProducer(channel, signer)
