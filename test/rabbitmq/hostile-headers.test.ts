@@ -4,7 +4,8 @@ import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { subscribe, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
-import { bench, bodies, eventually, inbox, longString, nested, publishTable } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies, inbox, longString, nested, publishTable } from './helpers.ts'
 import { unpack } from './unpack.ts'
 
 const url = inject('amqpUrl') as string
