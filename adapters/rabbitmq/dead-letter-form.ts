@@ -13,8 +13,13 @@ export interface Form {
   readonly options: Readonly<Record<string, unknown>>
 }
 
-/** In full; without the explanations; packed, with the headers moved into the body. */
-export const FORMS: readonly ((letter: DeadLetter<AmqpMessage>, id: string) => Form)[] = [full, bare, packed]
+/** In full; without the explanations; packed, with the headers moved into the body; the two by themselves. */
+export const FORMS: readonly ((letter: DeadLetter<AmqpMessage>, id: string) => readonly Form[])[] = [
+  (letter, id) => [full(letter, id)],
+  (letter, id) => [bare(letter, id)],
+  (letter, id) => [packed(letter, id)],
+  inTwo,
+]
 
 /** Tells apart letters on their way, so that one the broker returns as unroutable is known again. */
 export const LETTER_ID = 'queueauth-letter'
@@ -70,15 +75,24 @@ function packed(letter: DeadLetter<AmqpMessage>, id: string): Form {
   const json = Buffer.from(JSON.stringify({ properties, headers: receivedTable(headers), explanation }, packBytes))
   const length = Buffer.alloc(4)
   length.writeUInt32BE(json.length)
-  return {
-    content: Buffer.concat([length, json, message.content]),
-    options: {
-      headers: { 'queueauth-reason': reason, 'queueauth-packed': 'v1', [LETTER_ID]: id },
-      contentType: 'application/octet-stream',
-      persistent: true,
-      mandatory: true,
-    },
-  }
+  const content = Buffer.concat([length, json, message.content])
+  return octets(content, { 'queueauth-reason': reason, 'queueauth-packed': 'v1', [LETTER_ID]: id })
+}
+
+/**
+ * Whoever sends a body of the length that the broker just takes, and headers longer than the client encodes, must not have
+ * a letter that can never be stored. The body comes first: if the broker takes less by now, nothing is stored.
+ */
+function inTwo(letter: DeadLetter<AmqpMessage>, id: string): readonly Form[] {
+  const { message, reason } = letter
+  const body = octets(message.content, { 'queueauth-reason': reason, 'queueauth-part': 'body', [LETTER_ID]: id })
+  const { content, options } = packed({ ...letter, message: { ...message, content: Buffer.alloc(0) } }, id)
+  return [body, octets(content, { ...(options.headers as object), 'queueauth-part': 'headers' })]
+}
+
+function octets(content: Buffer, headers: object): Form {
+  const options = { headers, contentType: 'application/octet-stream', persistent: true, mandatory: true }
+  return { content, options }
 }
 
 /** JSON.stringify asks the value's toJSON first, so the holder has the Buffer. */

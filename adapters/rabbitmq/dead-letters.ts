@@ -21,6 +21,8 @@ export class DeadLetterSink {
   readonly #open: () => Promise<ChannelLike>
   readonly #prepared = new Map<string, Promise<void>>()
   #shared: Promise<ConfirmedChannel> | undefined
+  /** settles when the last letter that has a channel of its own is through */
+  #alone: Promise<void> = Promise.resolve()
 
   /**
    * @param connection amqplib's low-level connection
@@ -54,10 +56,11 @@ export class DeadLetterSink {
     await this.prepare(queue)
     const id = randomUUID()
     for (const make of FORMS) {
-      const form = make(letter, id)
-      if (!fits(form, this.#connection.frameMax)) continue
+      const forms = make(letter, id)
+      if (!forms.every((form) => fits(form, this.#connection.frameMax))) continue
       try {
-        return await this.#publish(queue, form, id)
+        for (const form of forms) await this.#publish(queue, form, id)
+        return
       } catch (error) {
         if (!(error instanceof TurnedDown || error instanceof Unencodable)) throw error
       }
@@ -85,7 +88,14 @@ export class DeadLetterSink {
     }
   }
 
-  async #publishAlone(queue: string, form: Form, id: string): Promise<void> {
+  /** One after the other: the channels of a connection are for everybody. */
+  #publishAlone(queue: string, form: Form, id: string): Promise<void> {
+    const published = this.#alone.then(() => this.#publishOnItsOwn(queue, form, id))
+    this.#alone = published.catch(() => undefined)
+    return published
+  }
+
+  async #publishOnItsOwn(queue: string, form: Form, id: string): Promise<void> {
     const alone = await ConfirmedChannel.open(this.#open)
     try {
       await alone.publish(queue, form, id)

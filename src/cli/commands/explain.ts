@@ -4,7 +4,7 @@ import { isFault, parseToken, type SignedClaims } from '../../token.ts'
 import type { CheckResult } from '../../verifier.ts'
 import { placeOf } from '../keys/decide.ts'
 import { type KeySet, readKeySet } from '../keys/folder.ts'
-import { type Explanation, explanationOf, originalOf } from '../messages/dead-letter.ts'
+import { type Explanation, explanationOf, isPart, originalOf } from '../messages/dead-letter.ts'
 import type { CliMessage } from '../messages/message-json.ts'
 import { unpacked } from '../messages/packed.ts'
 import { judge } from '../messages/receive.ts'
@@ -53,7 +53,9 @@ function explanation(letter: CliMessage, keySet: KeySet | undefined): Explained 
   const token = isFault(parsed) ? undefined : parsed.signed
   const queue = said.queue ?? letter.queue
   const again =
-    keySet === undefined || queue === undefined ? undefined : judge(keySet.snapshot, originalOf(letter), queue, {})
+    keySet === undefined || queue === undefined || isPart(letter)
+      ? undefined
+      : judge(keySet.snapshot, originalOf(letter), queue, {})
   const lines = (token && keySet?.snapshot.keys.get(token.kid)?.lines.map(placeOf)) ?? []
   const code = again !== undefined && 'code' in again ? again.code : said.reason
   const isGood = again !== undefined && !('code' in again)

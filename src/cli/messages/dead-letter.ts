@@ -36,6 +36,11 @@ export function explanationOf({ headers }: CliMessage): Explanation {
   }
 }
 
+/** Whether only its body or only its headers are here: RabbitMQ took the whole of it in no single message. */
+export function isPart({ headers }: CliMessage): boolean {
+  return headers[`${RESERVED_HEADER_PREFIX}part`] !== undefined
+}
+
 /** The message as it was before it became a dead letter, as far as can be told from it. */
 export function originalOf(letter: CliMessage): CliMessage {
   const headers: Record<string, CliMessage['headers'][string]> = Object.create(null)

@@ -4,7 +4,7 @@ import type { AmqpMessage } from '../../../adapters/rabbitmq/client.ts'
 import { FORMS } from '../../../adapters/rabbitmq/dead-letter-form.ts'
 import { destinationOf, Routes, toMessage, toReceived } from '../../../adapters/rabbitmq/message.ts'
 import { AuthorizedKeys } from '../../../src/authorized-keys/authorized-keys.ts'
-import { explanationOf, originalOf } from '../../../src/cli/messages/dead-letter.ts'
+import { explanationOf, isPart, originalOf } from '../../../src/cli/messages/dead-letter.ts'
 import { type CliMessage, fromMessageJson, toMessageJson } from '../../../src/cli/messages/message-json.ts'
 import { unpacked } from '../../../src/cli/messages/packed.ts'
 import { fromRabbitmqadmin } from '../../../src/cli/messages/rabbitmqadmin.ts'
@@ -52,7 +52,7 @@ function fromRabbit(
   } as AmqpMessage
   spoil(message)
   const letter = createDeadLetter(rejected, toReceived(message, new Routes('orders', 'orders')), message)
-  const written = FORMS[form]?.(letter, 'id')
+  const written = FORMS[form]?.(letter, 'id').at(-1)
   if (written === undefined) throw new Error('there is no such form')
   const { headers, ...others } = written.options
   const named = Object.entries(others).flatMap(([name, value]) => {
@@ -97,6 +97,13 @@ describe('a dead letter', () => {
       'destination-mismatch',
     )
     expect(spoilt((message) => Reflect.deleteProperty(headers(message), 'queueauth'))).toBe('token-missing')
+  })
+
+  it('of RabbitMQ in two parts: that of the headers says why, and is not taken for the whole', () => {
+    const letter = fromRabbit(3, 'shop')
+    expect(explanationOf(letter)).toMatchObject({ reason: 'age-exceeded', queue: 'orders' })
+    expect(isPart(letter)).toBe(true)
+    expect([0, 1, 2].map((form) => isPart(fromRabbit(form, 'shop')))).toEqual([false, false, false])
   })
 
   it('of RabbitMQ without its explanations still says why', () => {

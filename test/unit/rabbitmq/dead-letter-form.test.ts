@@ -5,8 +5,13 @@ import { encodedSize } from '../../../adapters/rabbitmq/size.ts'
 import { createDeadLetter, type DeadLetter } from '../../../src/dead-letter.ts'
 import { amqpEncode, amqpRoundTrip } from './codec.ts'
 
-const [full, bare, packed] = FORMS as [Make, Make, Make]
 type Make = (letter: DeadLetter<AmqpMessage>, id: string) => Form
+const [full, bare, packed] = FORMS.map(
+  (make): Make =>
+    (letter, id) =>
+      make(letter, id)[0] as Form,
+) as [Make, Make, Make]
+const inTwo = FORMS[3] as (typeof FORMS)[number]
 
 function letterOf(properties: AmqpProperties, content: Buffer = Buffer.from('body')): DeadLetter<AmqpMessage> {
   const fields = { deliveryTag: 1, redelivered: false, exchange: 'shop', routingKey: 'order.created' }
@@ -103,6 +108,30 @@ describe('the ladder', () => {
       'queueauth-packed': 'v1',
       'queueauth-letter': 'id',
     })
+  })
+
+  it('and at last sends the body by itself, and the rest packed', () => {
+    const letter = letterOf({ type: 't', headers: { tenant: 'x' } })
+    const [body, headers] = inTwo(letter, 'id') as [Form, Form]
+    expect(body.content.toString()).toBe('body')
+    expect(body.options.headers).toEqual({
+      'queueauth-reason': 'token-missing',
+      'queueauth-part': 'body',
+      'queueauth-letter': 'id',
+    })
+    expect(4 + headers.content.readUInt32BE(0)).toBe(headers.content.length)
+    expect(JSON.parse(headers.content.subarray(4).toString())).toMatchObject({
+      properties: { type: 't' },
+      headers: { tenant: 'x' },
+      explanation: { 'queueauth-detail': 'why' },
+    })
+    expect(headers.options.headers).toEqual({
+      'queueauth-reason': 'token-missing',
+      'queueauth-packed': 'v1',
+      'queueauth-part': 'headers',
+      'queueauth-letter': 'id',
+    })
+    for (const { options } of [body, headers]) expect(options).toMatchObject({ persistent: true, mandatory: true })
   })
 
   it('a form fits when its table does, and when all properties go into one frame', () => {
