@@ -74,6 +74,8 @@ export function matchLines(
 
 type LineResult = readonly [progress: number, code: RejectCode | undefined, detail: string]
 
+const ALLOWED: LineResult = [4, undefined, '']
+
 function matchLine(
   line: AuthorizedLine,
   queue: string,
@@ -114,7 +116,7 @@ function matchLine(
       `the line of ${quote(claims.iss)} for queue ${quote(queue)} allows ${line.algorithm} only`,
     ]
   }
-  return [4, undefined, '']
+  return ALLOWED
 }
 
 export function checkDestination(

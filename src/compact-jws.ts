@@ -35,11 +35,6 @@ const BITS = Uint8Array.from({ length: 128 }, (_, code) => {
   return bits < 0 ? INVALID : bits
 })
 
-function bitsAt(text: string, index: number): number {
-  const code = text.charCodeAt(index)
-  return code < BITS.length ? (BITS[code] as number) : INVALID
-}
-
 /**
  * base64url that is exactly what encoding its bytes gives: no padding, no stray bits in the last character, not empty.
  *
@@ -50,28 +45,32 @@ function decodeBase64url(part: string): Buffer | undefined {
   const rest = part.length % 4
   if (part === '' || rest === 1) return undefined
   const bytes = Buffer.allocUnsafe((part.length * 3) >> 2)
-  const whole = part.length - rest
-  let seen = 0
   let end = 0
-  for (let index = 0; index < whole; index += 4) {
-    const [a, b] = [bitsAt(part, index), bitsAt(part, index + 1)]
-    const [c, d] = [bitsAt(part, index + 2), bitsAt(part, index + 3)]
-    seen |= a | b | c | d
-    bytes[end++] = (a << 2) | (b >> 4)
-    bytes[end++] = (b << 4) | (c >> 2)
-    bytes[end++] = (c << 6) | d
+  let codes = 0
+  let bits = 0
+  let group = 0
+  for (let index = 0; index < part.length; index++) {
+    const code = part.charCodeAt(index)
+    const sextet = BITS[code & 127] as number
+    codes |= code
+    bits |= sextet
+    group = (group << 6) | sextet
+    if ((index & 3) < 3) continue
+    bytes[end++] = group >> 16
+    bytes[end++] = group >> 8
+    bytes[end++] = group
   }
-  if (rest > 0) {
-    const [a, b] = [bitsAt(part, whole), bitsAt(part, whole + 1)]
-    const c = rest === 3 ? bitsAt(part, whole + 2) : 0
-    seen |= a | b | c
-    bytes[end++] = (a << 2) | (b >> 4)
-    if (rest === 3) bytes[end++] = (b << 4) | (c >> 2)
-    const stray = rest === 3 ? c & 3 : b & 15
-    if (stray !== 0) return undefined
+  // No character beyond ASCII, and none outside the alphabet: those stand for more than six bits.
+  if (codes > 127 || bits > 63) return undefined
+  if (rest === 2) {
+    if (group & 15) return undefined
+    bytes[end] = group >> 4
+  } else if (rest === 3) {
+    if (group & 3) return undefined
+    bytes[end++] = group >> 10
+    bytes[end] = group >> 2
   }
-  // Six bits each: anything above was no character of the alphabet.
-  return seen > 63 ? undefined : bytes
+  return bytes
 }
 
 /**

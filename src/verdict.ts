@@ -51,7 +51,7 @@ export interface Inspection {
   /** lets the message's id go, so that its copy on a retry queue is handled */
   readonly release: () => void | Promise<void>
   /** for transports where a message is settled by a number that stands for another one elsewhere */
-  readonly handedOver?: HandedOver
+  readonly handedOver?: HandedOver | undefined
 }
 
 /** What a message was handed over with, and a signal that aborts when the channel it came by is gone. */

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { HeaderValue } from '../../src/message.ts'
 
 /** AMQP header tables as the core sees them, without a prototype, so that `__proto__` is a name like any other. Pure. */
@@ -78,18 +79,30 @@ export function receivedTable(table: object | undefined | null, except?: string)
   return copyReceived(table ?? {}, emptyTable(), 0, except)
 }
 
+/** One value of such a table; undefined where it has none of its own. */
+export function receivedEntry(table: object | undefined | null, name: string): HeaderValue {
+  if (table === undefined || table === null || !Object.hasOwn(table, name)) return undefined
+  return receivedValue((table as Record<string, unknown>)[name], 1)
+}
+
 function copyReceived(table: object, copy: Table, depth: number, except?: string): Table {
   for (const name of Object.keys(table)) {
-    if (name !== except) copy[name] = receivedValue((table as Record<string, unknown>)[name], depth + 1)
+    if (name !== except) put(copy, name, receivedValue((table as Record<string, unknown>)[name], depth + 1))
   }
   const prototype: unknown = Object.getPrototypeOf(table)
-  if (prototype === Object.prototype || prototype === null) return copy
-  const value = receivedValue(prototype, depth + 1)
-  return Object.defineProperty(copy, '__proto__', { value, configurable: true, enumerable: true, writable: true })
+  if (prototype !== Object.prototype && prototype !== null) put(copy, '__proto__', receivedValue(prototype, depth + 1))
+  return copy
+}
+
+/** Also a table's own `__proto__`, which amqplib makes of the second one where the first was null. */
+function put(copy: Table, name: string, value: HeaderValue): void {
+  if (name !== '__proto__') copy[name] = value
+  else Object.defineProperty(copy, name, { value, configurable: true, enumerable: true, writable: true })
 }
 
 function receivedValue(value: unknown, depth: number): HeaderValue {
-  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value as HeaderValue
+  // Not `instanceof`: a table whose `__proto__` are bytes would count as bytes, and every use of it would throw.
+  if (typeof value !== 'object' || value === null || types.isUint8Array(value)) return value as HeaderValue
   if (depth > DEEPEST_RECEIVED) return null
   if (Array.isArray(value)) return value.map((item) => receivedValue(item, depth + 1))
   return copyReceived(value, {}, depth)

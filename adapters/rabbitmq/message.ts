@@ -5,7 +5,7 @@ import { type Inspection, mark } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verifier.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
-import { isFlat, receivedTable, sentTable, type Table } from './headers.ts'
+import { isFlat, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -47,16 +47,16 @@ export function toMessage(destination: string, content: Uint8Array, options: Pub
 
 /** A delivery, for verifying. */
 export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
-  const table = raw.properties.headers as Table | undefined
+  const { headers } = raw.properties
   const { deliveredBy, origin } = routes.of(raw)
   return {
     queue: routes.name,
     consumer: routes.consumer,
     deliveredBy,
-    token: table !== undefined && Object.hasOwn(table, TOKEN_HEADER) ? table[TOKEN_HEADER] : undefined,
+    token: receivedEntry(headers, TOKEN_HEADER),
     payload: raw.content,
     properties: coveredProperties(raw.properties),
-    headers: receivedTable(table, TOKEN_HEADER),
+    headers: receivedTable(headers, TOKEN_HEADER),
     origin,
   }
 }
@@ -138,7 +138,8 @@ export function toView(
     },
     content,
   }
-  const full = { ...inspection, unsignedHeaders: withProperties(unsigned, properties) }
+  const { verdict, release, handedOver } = inspection
+  const full = { verdict, release, handedOver, unsignedHeaders: withProperties(unsigned, properties) }
   mark(view, full)
   mark(visible, full)
   return view

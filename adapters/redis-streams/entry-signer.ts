@@ -94,8 +94,9 @@ export class EntrySigner {
       return undefined
     }
     return orRefuse([command], () => {
-      const { message, fields } = toMessage(parsed.key, args.slice(parsed.fields))
-      return { message, args: [...args.slice(0, parsed.fields), ...fields] }
+      const given = args.slice(parsed.fields)
+      const { message, fields } = toMessage(parsed.key, given)
+      return { message, args: fields === given ? args : [...args.slice(0, parsed.fields), ...fields] }
     })
   }
 }

@@ -66,27 +66,36 @@ export function textOf(key: Argument): string | undefined {
   return Buffer.from(text).equals(key) ? text : undefined
 }
 
-/** What `XADD` was asked to add, without a token that was there already: a message that is forwarded gets a fresh one. */
+/**
+ * What `XADD` was asked to add, without a token that was there already: a message that is forwarded gets a fresh one. The
+ * fields are those given where nothing has to be done to them.
+ *
+ * @throws SetupError `header-reserved`, `destination-invalid`
+ */
 export function toMessage(
   key: Argument,
   given: readonly Argument[],
 ): { readonly message: Message; readonly fields: readonly Argument[] } {
-  const fields: Argument[] = []
+  const fields = withoutToken(given)
+  const payload = encodeFields(fields)
+  return { message: { destination: destinationOf(key), payload }, fields: snapshot(fields, payload) }
+}
+
+function withoutToken(given: readonly Argument[]): readonly Argument[] {
+  let kept: Argument[] | undefined
   for (let index = 0; index < given.length; index += 2) {
     const name = given[index] as Argument
-    const value = given[index + 1] as Argument
     const reserved = reservedName(name)
-    if (reserved === TOKEN_HEADER) continue
-    if (reserved !== undefined) {
+    if (reserved === undefined) kept?.push(name, given[index + 1] as Argument)
+    else if (reserved === TOKEN_HEADER) kept ??= given.slice(0, index)
+    else {
       throw new SetupError(
         'header-reserved',
         `field ${quote(reserved)} is reserved for queue-key-auth; rename it, or remove it from an entry taken from the dead letters`,
       )
     }
-    fields.push(name, value)
   }
-  const payload = encodeFields(fields)
-  return { message: { destination: destinationOf(key), payload }, fields: snapshot(fields, payload) }
+  return kept ?? given
 }
 
 /** An entry, for verifying. */

@@ -74,7 +74,8 @@ export class ProvenTree {
   readonly #hasher: MerkleHasher
   /** level after level, leaves first */
   readonly #nodes: (string | undefined)[]
-  /** what the proof at hand would add: places, and nodes */
+  /** what the proof at hand would add: so many places and nodes */
+  #additions = 0
   readonly #places: number[] = []
   readonly #found: string[] = []
 
@@ -94,10 +95,9 @@ export class ProvenTree {
    */
   includes(leaf: string, index: number, path: Buffer): boolean {
     if (index >= this.size || path.length !== pathLength(index, this.size) * HASH) return false
-    this.#places.length = 0
-    this.#found.length = 0
+    this.#additions = 0
     if (!this.#climb(leaf, index, path)) return false
-    for (const [position, place] of this.#places.entries()) this.#nodes[place] = this.#found[position]
+    for (let at = 0; at < this.#additions; at++) this.#nodes[this.#places[at] as number] = this.#found[at]
     return true
   }
 
@@ -132,7 +132,7 @@ export class ProvenTree {
   }
 
   #add(place: number, node: string): void {
-    this.#places.push(place)
-    this.#found.push(node)
+    this.#places[this.#additions] = place
+    this.#found[this.#additions++] = node
   }
 }

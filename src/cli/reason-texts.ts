@@ -28,8 +28,8 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
     'Upgrade the consumer, then re-drive the dead letters.',
   ],
   'key-unknown': [
-    "No authorized key has the token's kid.",
-    'A new or rotated producer whose line is not here yet; an attacker with a key of its own.',
+    "No authorized key has the token's kid, or not any more: it was taken out while the message waited.",
+    'A new or rotated producer whose line is not here yet, or whose line was deleted too early; an attacker with a key of its own.',
     'Ask the producer for signer.authorizedKeysLine(…), check the fingerprint, add the line, re-drive.',
   ],
   'key-revoked': [

@@ -54,6 +54,24 @@ describe('fields', () => {
   })
 
   it.each([
+    ['queueauth', 'old', 'a', '1', 'b', '2'],
+    ['a', '1', 'queueauth', 'old', 'b', '2'],
+    ['a', '1', 'b', '2', Buffer.from('queueauth'), 'old', 'queueauth', 'older'],
+  ])('lose a token that is there already: %o', (...given) => {
+    const { message, fields } = toMessage('s', given)
+    expect(fields).toEqual(['a', '1', 'b', '2'])
+    expect(message).toEqual({ destination: 'redis:s', payload: encodeFields(['a', '1', 'b', '2']) })
+  })
+
+  it('are sent as they were signed, whatever becomes of the bytes', () => {
+    const [name, value] = [Buffer.from('name'), Buffer.from('value')]
+    const { message, fields } = toMessage('s', [name, 'grüße', '', value])
+    for (const bytes of [name, value]) bytes.fill(0)
+    expect(fields.map(String)).toEqual(['name', 'grüße', '', 'value'])
+    expect(encodeFields(fields)).toEqual(message.payload)
+  })
+
+  it.each([
     [Buffer.from('ff', 'hex'), undefined],
     ['\ud800', undefined],
     ['grüße', 'grüße'],
