@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectManager } from 'amqp-connection-manager'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { type RabbitmqConsumerOptions, wrapConsumer } from '../../adapters/rabbitmq/index.ts'
@@ -68,8 +69,12 @@ async function consumeAgainWhenClosed(model: ChannelModel, setUp: SetUp): Promis
   channel.on('error', () => {
     byBroker = true
   })
-  channel.on('close', () => {
-    if (byBroker) consumeAgainWhenClosed(model, setUp).catch(() => undefined)
+  channel.on('close', async () => {
+    if (!byBroker) return
+    // amqplib gives its number to the next channel at once, whose opening can overtake what is still to be sent of this one:
+    // then the broker opens nothing.
+    await sleep(200)
+    await consumeAgainWhenClosed(model, setUp).catch(() => undefined)
   })
   await setUp(channel)
 }

@@ -5,6 +5,7 @@ import { type Admission, Guard } from '../../src/guard.ts'
 import type { ReceivedMessage } from '../../src/message.ts'
 import type { QueuePolicy } from '../../src/policy.ts'
 import type { Verdict } from '../../src/verdict.ts'
+import { eventually } from '../eventually.ts'
 import { bad, deliveryOf, failing, fresh, Latch, type Log, ScriptedStore } from './deliveries.ts'
 import { ChangingKeys, keysOf, lineOf, ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
 
@@ -89,7 +90,7 @@ describe('warnings', () => {
     const onVerdict = async (): Promise<void> => failing()
     const guard = new Guard(verifierFor(), { onVerdict })
     for (const name of ['a', 'b']) expect(guard.receive(deliveryOf([], name, fresh()))).toBe('handled')
-    await vi.waitFor(() => expect(warnings).toEqual([expect.stringContaining('onVerdict')]))
+    await eventually(() => expect(warnings).toEqual([expect.stringContaining('onVerdict')]))
   })
 
   it('an onRejected that throws warns once', async () => {
