@@ -111,7 +111,7 @@ export function isConsumer(client: object): client is ConsumerLike {
   return has(client, 'run', 'subscribe', 'seek', 'pause', 'disconnect')
 }
 
-/** The Confluent client, whose `sendBatch` and transactions go through its `send`, and whose `send` takes no `acks`. */
+/** The Confluent client, whose transactions are the producer itself, and whose `send` takes no `acks`. */
 export function isConfluent(client: object): boolean {
   return has(client, 'dependentAdmin')
 }

@@ -5,6 +5,7 @@ import { originalOf } from '../../src/wrapping.ts'
 import { isConfluent, isKafkajs, type KafkaLike, type OutgoingMessage, type ProducerLike } from './client.ts'
 import { FORMS, type Form } from './dead-letter-form.ts'
 import type { KafkaRecord } from './index.ts'
+import { copyToBytes, snapshot } from './message.ts'
 
 /** How dead letters leave, whatever the client. */
 interface Outlet {
@@ -165,7 +166,7 @@ function sendOf(producer: ProducerLike): Send {
 
 /** The Confluent client changes what it sends, and a letter may be sent again. */
 function copies(messages: readonly OutgoingMessage[]): OutgoingMessage[] {
-  return messages.map((message) => ({ ...message }))
+  return messages.map((message) => snapshot(message, copyToBytes))
 }
 
 /** A producer of the user's, connected by the user. */
