@@ -55,6 +55,7 @@ export interface EachBatchPayload {
   commitOffsetsIfNecessary(offsets?: OffsetList): Promise<void>
   isRunning(): boolean
   isStale(): boolean
+  pause(): unknown
 }
 
 export interface RunConfig {
@@ -67,6 +68,12 @@ export interface TopicPartitionOffset {
   readonly topic: string
   readonly partition: number
   readonly offset: string
+}
+
+/** Some partitions of a topic; all of them where none are named. */
+export interface TopicPartitions {
+  readonly topic: string
+  readonly partitions?: readonly number[] | null
 }
 
 /** A producer, or a transaction of one. */

@@ -12,10 +12,12 @@ import {
   isConsuming,
   type RunConfig,
   type TopicPartitionOffset,
+  type TopicPartitions,
 } from './client.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { guardEachBatch } from './each-batch.ts'
 import { guardEachMessage } from './each-message.ts'
+import { LetGoError } from './hold.ts'
 import type { KafkaConsumerOptions, KafkaRecord } from './index.ts'
 import { Partition, type PartitionSetup } from './partition.ts'
 
@@ -76,6 +78,7 @@ export class GuardedConsumer {
       stop: originalOf(consumer, 'stop'),
       disconnect: originalOf(consumer, 'disconnect'),
       seek: originalOf(consumer, 'seek') as (position: TopicPartitionOffset) => void,
+      pause: originalOf(consumer, 'pause') as (topics: readonly TopicPartitions[]) => unknown,
       commitOffsets: originalOf(consumer, 'commitOffsets') as Asynchronous,
     }
     this.#learnGroupId()
@@ -100,13 +103,29 @@ export class GuardedConsumer {
       }
     })
     override(consumer, 'seek', ((position: TopicPartitionOffset) => {
+      const partition = this.#partitions.get(nameOf(position.topic, position.partition))
+      // With this very method the Confluent client goes back to a record that was let go, also where the user sought another.
+      if (isConfluent(consumer) && partition?.wasLeftBehind(position.offset)) return
       original.seek(position)
-      this.#partitions.get(nameOf(position.topic, position.partition))?.letGo()
+      partition?.leave()
+    }) as never)
+    override(consumer, 'pause', ((topics: readonly TopicPartitions[]) => {
+      const resume = original.pause(topics)
+      // Whoever pauses gets nothing more; what the handlers have in hand is still theirs.
+      for (const { topic, partitions } of topics) {
+        for (const partition of this.#partitions.values()) {
+          if (partition.topic === topic && (partitions?.includes(partition.number) ?? true)) partition.letGoOfHeld()
+        }
+      }
+      return resume
     }) as never)
     override(consumer, 'commitOffsets', (async (offsets?: readonly TopicPartitionOffset[], ...rest: unknown[]) => {
       // The user is through with what comes before: first the replay store, then the broker.
       for (const { topic, partition, offset } of offsets ?? []) {
-        await this.#partitions.get(nameOf(topic, partition))?.commitUpTo(BigInt(offset) - 1n)
+        const known = this.#partitions.get(nameOf(topic, partition))
+        // What is no offset the client refuses with an error of its own.
+        if (known === undefined || !/^\d+$/.test(String(offset))) continue
+        if (!(await known.commitUpTo(BigInt(offset) - 1n))) throw new LetGoError()
       }
       await original.commitOffsets(...(offsets === undefined ? [] : [offsets]), ...rest)
     }) as never)

@@ -198,8 +198,9 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
   const make = originalOf(kafka, 'producer') as unknown as (config: object) => ProducerLike
   const admin = (): AdminLike => kafka.admin() as AdminLike
   if (isKafkajs(kafka)) return outletOfKafkajs(make, admin)
-  const plain = make({ kafkaJS: { acks: -1 } })
-  const packing = make({ kafkaJS: { acks: -1, compression: 'gzip' } })
+  // Letters of the same moment are sent together anyway: the client need not wait for more.
+  const plain = make({ kafkaJS: { acks: -1 }, 'linger.ms': 0 })
+  const packing = make({ kafkaJS: { acks: -1, compression: 'gzip' }, 'linger.ms': 0 })
   await plain.connect()
   let packs: Promise<void> | undefined
   return {

@@ -158,6 +158,7 @@ class GuardedBatch {
           batch: view,
           resolveOffset: (offset) => this.#resolve(offset, limit),
           commitOffsetsIfNecessary: (offsets) => this.#commitOffsets(offsets),
+          pause: () => this.#pause(),
         }),
       )
     } catch (error) {
@@ -216,6 +217,13 @@ class GuardedBatch {
     }
     if (!(await this.#committed())) throw new LetGoError()
     await this.#payload.commitOffsetsIfNecessary(offsets)
+  }
+
+  /** Whoever pauses in the middle of a batch gets the rest of it after resuming. */
+  #pause(): unknown {
+    const resume = this.#payload.pause()
+    this.#partition.letGoOfHeld()
+    return resume
   }
 
   /** Whether the replay store knows of everything the user resolved. */

@@ -16,6 +16,21 @@ export async function guardEachMessage(
   partition: Partition,
   maxHoldSeconds: number | undefined,
 ): Promise<void> {
+  partition.arrive()
+  try {
+    await pass(payload, eachMessage, partition, maxHoldSeconds)
+  } catch (error) {
+    if (error instanceof LetGoError) partition.leaveBehind(payload.message.offset)
+    throw error
+  }
+}
+
+async function pass(
+  payload: EachMessagePayload,
+  eachMessage: EachMessage,
+  partition: Partition,
+  maxHoldSeconds: number | undefined,
+): Promise<void> {
   const { message } = payload
   const { signal } = partition
   const hold = new Hold(payload.heartbeat, () => partition.letGo(), maxHoldSeconds)

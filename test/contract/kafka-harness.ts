@@ -4,9 +4,9 @@ import { type KafkaRecord, wrapConsumer, wrapProducer } from '../../adapters/kaf
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
+import type { ClientLibrary } from '../kafka/client-libraries.ts'
 import { createTopic } from '../kafka/topics.ts'
 import type { ConsumerSetup, Delivered, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
-import type { ClientLibrary } from './kafka-clients.ts'
 import { paired } from './paired.ts'
 import { eventually, text } from './scene.ts'
 
@@ -198,8 +198,7 @@ async function openConsumer(
       consumer = library.consumer(kafka, `group-${topic}`)
       endsByItself = library.onEnd(consumer, end) === 'by itself'
       await consumer.connect()
-      await library.subscribe(consumer, topic)
-      await consumer.run({ eachMessage: (payload) => hand(payload, handler, inHand) })
+      await library.run(consumer, [topic], { eachMessage: (payload) => hand(payload, handler, inHand) })
     },
     settlements,
     ended,
