@@ -12,8 +12,10 @@ interface Outlet {
   /** Makes sure the topics are there. */
   prepare(topics: readonly string[]): Promise<void>
   send(topic: string, messages: readonly OutgoingMessage[], gzip: boolean): Promise<unknown>
-  /** undefined: it has no way to compress */
+  /** false: it has no way to compress */
   readonly gzip: boolean
+  /** whether the client gathers by itself what is sent one by one, and tells what became of each */
+  readonly gathers: boolean
   close(): Promise<void>
 }
 
@@ -36,6 +38,8 @@ export class DeadLetterSink {
   readonly #waiting = new Map<string, Waiting[]>()
   #outlet: Promise<Outlet> | undefined
   #users = 0
+  /** settles when the last of those that are sent alone is through */
+  #alone: Promise<unknown> = Promise.resolve()
 
   constructor(open: () => Promise<Outlet>) {
     this.#open = open
@@ -98,14 +102,21 @@ export class DeadLetterSink {
   }
 
   async #write(outlet: Outlet, topic: string, form: Form): Promise<void> {
-    if (form.compressed) return void (await outlet.send(topic, [form.message], true))
+    if (form.compressed) return await this.#sendAlone(outlet, topic, form)
     try {
       await new Promise<unknown>((resolve) => this.#enqueue(outlet, topic, form.message, resolve))
     } catch (error) {
       // Which of the letters in the request was too large shows when it is sent alone.
       if (!isAboutTheRecord(error)) throw error
-      await outlet.send(topic, [form.message], false)
+      await this.#sendAlone(outlet, topic, form)
     }
+  }
+
+  /** One after the other: clients gather what is sent at the same time, and a limit counts for all of that. */
+  async #sendAlone(outlet: Outlet, topic: string, { message, compressed }: Form): Promise<void> {
+    const sending = this.#alone.then(() => outlet.send(topic, [message], compressed))
+    this.#alone = sending.catch(() => undefined)
+    await sending
   }
 
   #enqueue(outlet: Outlet, topic: string, message: OutgoingMessage, settle: Waiting['settle']): void {
@@ -121,7 +132,7 @@ export class DeadLetterSink {
     for (let start = 0; start < waiting.length; ) {
       let bytes = 0
       let end = start
-      for (; end < waiting.length && end - start < MAX_REQUEST_LETTERS; end++) {
+      for (; end < waiting.length && end - start < (outlet.gathers ? 1 : MAX_REQUEST_LETTERS); end++) {
         bytes += waiting[end]?.size ?? 0
         if (bytes > MAX_REQUEST_BYTES && end > start) break
       }
@@ -179,6 +190,7 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
       // Its acknowledgements are the producer's own; `-1` unless the user chose less.
       send: (topic, messages) => send({ topic, messages: copies(messages) }),
       gzip: false,
+      gathers: true,
       close: async () => undefined,
     }
   }
@@ -189,6 +201,7 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
       void (await sendBatch({ topicMessages: topics.map((topic) => ({ topic, messages: [] })) })),
     send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
     gzip: true,
+    gathers: false,
     close: async () => undefined,
   }
 }
@@ -198,7 +211,7 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
   const make = originalOf(kafka, 'producer') as unknown as (config: object) => ProducerLike
   const admin = (): AdminLike => kafka.admin() as AdminLike
   if (isKafkajs(kafka)) return outletOfKafkajs(make, admin)
-  // Letters of the same moment are sent together anyway: the client need not wait for more.
+  // With eachMessage letters come one at a time, each waited for: the client shall not wait for more of them.
   const plain = make({ kafkaJS: { acks: -1 }, 'linger.ms': 0 })
   const packing = make({ kafkaJS: { acks: -1, compression: 'gzip' }, 'linger.ms': 0 })
   await plain.connect()
@@ -212,6 +225,7 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
       return sendOf(packing)({ topic, messages: copies(messages) })
     },
     gzip: true,
+    gathers: true,
     close: async () => {
       await plain.disconnect()
       if (packs !== undefined) await packing.disconnect()
@@ -227,6 +241,7 @@ async function outletOfKafkajs(make: (config: object) => ProducerLike, admin: ()
     prepare: (topics) => createAbsent(admin(), topics),
     send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
     gzip: true,
+    gathers: false,
     close: () => producer.disconnect(),
   }
 }

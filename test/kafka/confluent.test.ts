@@ -3,6 +3,7 @@ import { confluentLibrary } from './client-libraries.ts'
 import { consumerTests } from './consumers.ts'
 import { findConfluent, HOW_TO_GET_CONFLUENT } from './find-confluent.ts'
 import { holdingTests } from './holding.ts'
+import { producerTests } from './producers.ts'
 import { type OpenScene, Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
@@ -15,6 +16,7 @@ describe.skipIf(brokers === undefined)('with the Confluent client', { timeout: 6
   }
   const open: OpenScene = (options) =>
     Scene.open(brokers, { ...options, library: confluentLibrary(client, brokers ?? []) })
+  describe('producers', () => producerTests(open))
   describe('consumers', () => consumerTests(open))
   describe('consumers that hold a record', () => holdingTests(open))
 })
