@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, inject } from 'vitest'
 import { type KafkaServer, startKafka } from '../brokers/index.ts'
-import { exited, KafkaScene, progress } from './kafka-scene.ts'
+import { brokerFaults } from './kafka-consumers.ts'
+import { KafkaScene } from './kafka-scene.ts'
 
 const startable = inject('startableBrokers').includes('kafka')
 
-describe.skipIf(!startable)('Kafka: a broker that is killed and started again', () => {
+describe.skipIf(!startable)('Kafka: every good record handled, every bad one dead-lettered, none both', () => {
   let server: KafkaServer
   let scene: KafkaScene
   beforeAll(async () => {
@@ -16,19 +17,8 @@ describe.skipIf(!startable)('Kafka: a broker that is killed and started again', 
     await scene.end()
     await server.stop()
   })
-
-  it.each(['eachMessage', 'eachBatch'] as const)(
-    'loses nothing and mixes nothing up, %s',
-    { timeout: 180_000 },
-    async (mode) => {
-      const run = await scene.fill(3_000)
-      const consumer = scene.consumer(run, mode)
-      await progress(run, 200)
-      await server.kill()
-      await server.restart()
-      await scene.expectAll(run)
-      consumer.send('close')
-      await exited(consumer)
-    },
+  brokerFaults(
+    () => scene,
+    () => server,
   )
 })

@@ -21,6 +21,7 @@ export type Mode = 'eachMessage' | 'eachBatch'
 /** Records good and bad, mixed over six partitions, and consumers in processes of their own. */
 export class KafkaScene {
   readonly #brokers: readonly string[]
+  readonly #confluent: string | undefined
   readonly #kafka: Kafka
   readonly #admin: Admin
   readonly #keys = testKeys('checkout')
@@ -30,8 +31,10 @@ export class KafkaScene {
   #folder = ''
   #built = ''
 
-  constructor(brokers: readonly string[]) {
+  /** @param confluent where the Confluent client is installed, for consumers of that instead of kafkajs */
+  constructor(brokers: readonly string[], confluent?: string) {
     this.#brokers = brokers
+    this.#confluent = confluent
     const retry = { initialRetryTime: 100, retries: 30, maxRetryTime: 1_000 }
     this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry })
     this.#admin = this.#kafka.admin()
@@ -82,6 +85,7 @@ export class KafkaScene {
       authorizedKeys: this.#keys.signer.authorizedKeysLine('**'),
       effectsFile,
       mode,
+      confluent: this.#confluent,
     }
     const child = fork(program, [JSON.stringify(job)], {
       execArgv: [],

@@ -11,15 +11,21 @@ export interface ConfluentClient {
 export const HOW_TO_GET_CONFLUENT =
   'the Confluent client is not installed; npm run test:confluent compiles it and runs these'
 
-/** The client, where it is installed: beside this project, or in the folder named by CONFLUENT_CLIENT. */
-export function findConfluent(): ConfluentClient | undefined {
+/** Where the client is installed: beside this project, or in the folder named by CONFLUENT_CLIENT. */
+export function pathOfConfluent(): string | undefined {
   const folder = process.env.CONFLUENT_CLIENT
-  const require = createRequire(folder ? join(folder, 'package.json') : import.meta.url)
   try {
-    return (require('@confluentinc/kafka-javascript') as { KafkaJS: ConfluentClient }).KafkaJS
+    return createRequire(folder ? join(folder, 'package.json') : import.meta.url).resolve(
+      '@confluentinc/kafka-javascript',
+    )
   } catch (error) {
     // A folder that was named and has no client is a mistake.
     if (folder || (error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
     return undefined
   }
+}
+
+export function findConfluent(): ConfluentClient | undefined {
+  const path = pathOfConfluent()
+  return path === undefined ? undefined : (createRequire(path)(path) as { KafkaJS: ConfluentClient }).KafkaJS
 }
