@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, inject, it } from 'vitest'
 import { type KafkaServer, startKafka } from '../brokers/index.ts'
 import { HOW_TO_GET_CONFLUENT, pathOfConfluent } from '../kafka/find-confluent.ts'
-import { brokerFaults, consumerFaults } from './kafka-consumers.ts'
+import { brokerFaults, consumerFaults, exactlyOnceFaults } from './kafka-consumers.ts'
 import { KafkaScene } from './kafka-scene.ts'
 
 const brokers = inject('kafkaBrokers')
@@ -19,6 +19,7 @@ describe.skipIf(brokers === undefined)(
     beforeAll(() => scene.start())
     afterAll(() => scene.end())
     consumerFaults(scene)
+    exactlyOnceFaults(scene)
 
     describe.skipIf(!startable)('with a broker of its own', () => {
       let server: KafkaServer

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { it } from 'vitest'
+import { expect, it } from 'vitest'
 import { exited, type KafkaScene, progress } from './kafka-scene.ts'
 
 const COUNT = Number(process.env.FAULT_MESSAGES ?? 5_000)
@@ -42,6 +42,32 @@ export function consumerFaults(scene: KafkaScene): void {
       await exited(staying)
     },
   )
+}
+
+/** Exactly once: a good record has one output, however often the process in between is killed. */
+export function exactlyOnceFaults(scene: KafkaScene): void {
+  it.each([
+    ['eachMessage', 900],
+    ['eachBatch', COUNT],
+  ] as const)('through kill -9 in the middle of transactions, %s', { timeout: 240_000 }, async (mode, count) => {
+    const run = await scene.fill(count)
+    const outputs = await scene.readOutputs(run)
+    for (let kills = 0; kills < KILLS; kills++) {
+      const child = scene.consumer(run, mode, 'kafka-exactly-once')
+      const from = outputs.values.length
+      const more = 1 + Math.floor((Math.random() * count) / 12)
+      await expect
+        .poll(() => outputs.values.length, { timeout: 60_000, interval: 5 })
+        .toBeGreaterThanOrEqual(from + more)
+      child.kill('SIGKILL')
+      await exited(child)
+    }
+    const last = scene.consumer(run, mode, 'kafka-exactly-once')
+    await scene.expectOutputs(run, outputs.values)
+    last.send('close')
+    await exited(last)
+    await outputs.close()
+  })
 }
 
 /** The same through the broker's own death. */

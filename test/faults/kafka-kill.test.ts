@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, inject } from 'vitest'
-import { consumerFaults } from './kafka-consumers.ts'
+import { consumerFaults, exactlyOnceFaults } from './kafka-consumers.ts'
 import { KafkaScene } from './kafka-scene.ts'
 
 const brokers = inject('kafkaBrokers')
@@ -11,5 +11,6 @@ describe.skipIf(brokers === undefined)(
     beforeAll(() => scene.start())
     afterAll(() => scene.end())
     consumerFaults(scene)
+    exactlyOnceFaults(scene)
   },
 )

@@ -13,8 +13,10 @@ import { uniqueName } from '../brokers/index.ts'
 import { builtProgram } from '../built.ts'
 import { createTopic } from '../kafka/topics.ts'
 
-const program = fileURLToPath(new URL('programs/kafka-consumer.mjs', import.meta.url))
 const PARTITIONS = 6
+
+/** What runs in a process of its own: a consumer, or one that produces something of each record in a transaction. */
+type Program = 'kafka-consumer' | 'kafka-exactly-once'
 
 export type Mode = 'eachMessage' | 'eachBatch'
 
@@ -76,7 +78,7 @@ export class KafkaScene {
     return { topic, names, effects: () => readFileSync(effectsFile, 'utf8').split('\n').slice(0, -1), effectsFile }
   }
 
-  consumer({ topic, effectsFile }: Run, mode: Mode): ChildProcess {
+  consumer({ topic, effectsFile }: Run, mode: Mode, program: Program = 'kafka-consumer'): ChildProcess {
     const job = {
       built: this.#built,
       brokers: this.#brokers,
@@ -87,7 +89,7 @@ export class KafkaScene {
       mode,
       confluent: this.#confluent,
     }
-    const child = fork(program, [JSON.stringify(job)], {
+    const child = fork(fileURLToPath(new URL(`programs/${program}.mjs`, import.meta.url)), [JSON.stringify(job)], {
       execArgv: [],
       env: { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1' },
     })
@@ -109,6 +111,30 @@ export class KafkaScene {
     console.log(
       `${good.length} good handled (${again} more than once), ${bad.length} bad dead-lettered (${twice} more than once)`,
     )
+  }
+
+  /** What a read-committed consumer sees of the outputs, as they come. */
+  async readOutputs({ topic }: Run): Promise<{ readonly values: readonly string[]; close(): Promise<void> }> {
+    await createTopic(this.#admin, { topic: `${topic}-out`, numPartitions: PARTITIONS })
+    const consumer = this.#kafka.consumer({ groupId: uniqueName('outputs'), maxWaitTimeInMs: 50 })
+    await consumer.connect()
+    await consumer.subscribe({ topic: `${topic}-out`, fromBeginning: true })
+    const values: string[] = []
+    await consumer.run({ eachMessage: async ({ message }) => void values.push(String(message.value)) })
+    return { values, close: () => consumer.disconnect() }
+  }
+
+  /** Waits until there is an output for each good record, and looks for any more and at what became of the bad ones. */
+  async expectOutputs(run: Run, outputs: readonly string[]): Promise<void> {
+    const good = run.names.filter((name) => name.startsWith('good'))
+    const bad = run.names.filter((name) => name.startsWith('bad'))
+    await expect.poll(() => outputs.length, { timeout: 90_000, interval: 50 }).toBeGreaterThanOrEqual(good.length)
+    const letters = async (): Promise<string[]> => this.#read(`${run.topic}-dlt`)
+    await expect.poll(async () => new Set(await letters()).size, { timeout: 60_000 }).toBe(bad.length)
+    expect([...new Set(await letters())].sort()).toEqual(bad.sort())
+    // Not once more or less, whatever was killed where.
+    expect([...outputs].sort()).toEqual(good.sort())
+    console.log(`${good.length} outputs of ${good.length} good records, ${bad.length} bad ones dead-lettered`)
   }
 
   async #lag(topic: string): Promise<number> {
