@@ -128,15 +128,14 @@ export function isKafkajs(kafka: KafkaLike): boolean {
   return has(kafka, 'logger')
 }
 
-/** The plain methods of librdkafka's binding below a consumer of the Confluent client. */
+/** The plain methods of librdkafka's binding below a client of the Confluent client. */
 interface ConfluentInternals {
   _getInternalClient?(): { globalConfig?: Record<string, unknown>; subscription?(): unknown } | null
 }
 
-/** The group of a consumer of the Confluent client, once it is connected. kafkajs tells with an event instead. */
-export function confluentGroupId(consumer: object): string | undefined {
-  const groupId = (consumer as ConfluentInternals)._getInternalClient?.()?.globalConfig?.['group.id']
-  return typeof groupId === 'string' ? groupId : undefined
+/** The settings of librdkafka behind a client of the Confluent client, once it is connected. */
+export function confluentConfig(client: object): Readonly<Record<string, unknown>> {
+  return (client as ConfluentInternals)._getInternalClient?.()?.globalConfig ?? {}
 }
 
 /** Whether records may be on their way to a handler already. */

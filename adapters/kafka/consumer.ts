@@ -1,11 +1,9 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
-import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { originalOf, override } from '../../src/wrapping.ts'
 import {
   type ConsumerLike,
-  confluentGroupId,
+  confluentConfig,
   type EachBatchPayload,
   type EachMessagePayload,
   isConfluent,
@@ -14,11 +12,12 @@ import {
   type TopicPartitionOffset,
   type TopicPartitions,
 } from './client.ts'
+import { DeadLetterTopics } from './dead-letter-topics.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { guardEachBatch } from './each-batch.ts'
 import { guardEachMessage } from './each-message.ts'
 import { LetGoError } from './hold.ts'
-import type { KafkaConsumerOptions, KafkaRecord } from './index.ts'
+import type { KafkaConsumerOptions } from './index.ts'
 import { Partition, type PartitionSetup } from './partition.ts'
 
 /**
@@ -33,14 +32,10 @@ type Asynchronous = (...args: unknown[]) => Promise<void>
 export class GuardedConsumer {
   readonly #consumer: ConsumerLike
   readonly #setup: PartitionSetup
-  readonly #options: KafkaConsumerOptions
-  readonly #sink: DeadLetterSink | undefined
+  readonly #deadLetters: DeadLetterTopics
   readonly #partitions = new Map<string, Partition>()
-  readonly #topics = new Set<string>()
-  readonly #prepared = new Set<string>()
   readonly #maxHoldSeconds: number | undefined
   #groupId: string | undefined
-  #usesSink = false
 
   /** @param groupId where the caller knows it */
   constructor(
@@ -57,15 +52,14 @@ export class GuardedConsumer {
       )
     }
     this.#consumer = consumer
-    this.#options = options
-    this.#sink = sink
+    this.#deadLetters = new DeadLetterTopics(options, sink)
     this.#groupId = groupId
     this.#maxHoldSeconds = isConfluent(consumer) ? CONFLUENT_MAX_HOLD_SECONDS : undefined
     this.#setup = {
       verifier,
-      options,
+      options: { ...options, onRejected: this.#deadLetters.choose },
       groupId: () => this.#groupId,
-      storeDeadLetter: (letter) => this.#storeDeadLetter(letter),
+      storeDeadLetter: (letter) => this.#deadLetters.store(letter),
     }
     this.#install()
   }
@@ -85,12 +79,12 @@ export class GuardedConsumer {
     override(consumer, 'subscribe', (async (subscription: Subscription) => {
       await original.subscribe(subscription)
       for (const topic of subscription.topics ?? [subscription.topic]) {
-        if (typeof topic === 'string') this.#topics.add(topic)
+        if (typeof topic === 'string' && !topic.startsWith('^')) this.#deadLetters.add(topic)
       }
     }) as never)
     override(consumer, 'run', (async (config: RunConfig = {}) => {
-      this.#groupId ??= confluentGroupId(consumer)
-      await this.#prepare([...this.#topics])
+      this.#groupId ??= this.#confluentGroupId()
+      await this.#deadLetters.open()
       await original.run(this.#guarded(config))
     }) as never)
     override(consumer, 'stop', () => this.#end(original.stop))
@@ -98,8 +92,7 @@ export class GuardedConsumer {
       try {
         await this.#end(original.disconnect)
       } finally {
-        if (this.#usesSink) await this.#sink?.release()
-        this.#usesSink = false
+        await this.#deadLetters.close()
       }
     })
     override(consumer, 'seek', ((position: TopicPartitionOffset) => {
@@ -207,29 +200,10 @@ export class GuardedConsumer {
     })
   }
 
-  #deadLetterName(topic: string): string {
-    const name = this.#options.deadLetterName?.(topic) ?? `${topic}-dlt`
-    if (name !== topic) return name
-    throw new SetupError('option-invalid', `deadLetterName gives ${quote(topic)} for itself; name another topic`)
-  }
-
-  async #prepare(topics: readonly string[]): Promise<void> {
-    const names = topics.map((topic) => this.#deadLetterName(topic)).filter((name) => !this.#prepared.has(name))
-    const { onRejected = 'dead-letter', deadLetter } = this.#options
-    if (names.length === 0 || this.#sink === undefined || deadLetter !== undefined || onRejected === 'acknowledge')
-      return
-    if (!this.#usesSink) this.#sink.acquire()
-    this.#usesSink = true
-    await this.#sink.prepare(names)
-    for (const name of names) this.#prepared.add(name)
-  }
-
-  async #storeDeadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
-    const { topic } = letter.message
-    if (this.#sink === undefined) throw new Error('the consumer was given nowhere to write dead letters')
-    // The topics of a pattern are known when their records come.
-    await this.#prepare([topic])
-    await this.#sink.store(this.#deadLetterName(topic), letter)
+  /** The Confluent client has no such event, but a setting. */
+  #confluentGroupId(): string | undefined {
+    const groupId = confluentConfig(this.#consumer)['group.id']
+    return typeof groupId === 'string' ? groupId : undefined
   }
 }
 

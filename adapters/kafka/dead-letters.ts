@@ -2,7 +2,14 @@ import { type DeadLetter, UnstorableError } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
 import { originalOf } from '../../src/wrapping.ts'
-import { isConfluent, isKafkajs, type KafkaLike, type OutgoingMessage, type ProducerLike } from './client.ts'
+import {
+  confluentConfig,
+  isConfluent,
+  isKafkajs,
+  type KafkaLike,
+  type OutgoingMessage,
+  type ProducerLike,
+} from './client.ts'
 import { FORMS, type Form } from './dead-letter-form.ts'
 import type { KafkaRecord } from './index.ts'
 import { copyToBytes, snapshot } from './message.ts'
@@ -52,7 +59,8 @@ export class DeadLetterSink {
 
   /** One consumer has disconnected; with the last one the producer goes too. */
   async release(): Promise<void> {
-    if (--this.#users > 0) return
+    this.#users--
+    if (this.#users > 0) return
     const outlet = this.#outlet
     this.#outlet = undefined
     await (await outlet?.catch(() => undefined))?.close()
@@ -92,6 +100,8 @@ export class DeadLetterSink {
   }
 
   #opened(): Promise<Outlet> {
+    // Whoever was late must not open what nobody would close.
+    if (this.#users === 0) return Promise.reject(new Error('every consumer that writes here has disconnected'))
     const opening = this.#outlet ?? this.#open()
     this.#outlet = opening
     // An outlet that did not open is opened anew by whoever comes next.
@@ -184,10 +194,12 @@ function copies(messages: readonly OutgoingMessage[]): OutgoingMessage[] {
 export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> {
   const send = sendOf(producer)
   if (isConfluent(producer)) {
-    const admin = (producer as unknown as { dependentAdmin(): AdminLike }).dependentAdmin()
+    const { dependentAdmin } = producer as unknown as { dependentAdmin(): AdminLike }
     return {
-      prepare: (topics) => createAbsent(admin, topics),
-      // Its acknowledgements are the producer's own; `-1` unless the user chose less.
+      prepare: async (topics) => {
+        checkConfluentProducer(producer)
+        await createAbsent(dependentAdmin.call(producer), topics)
+      },
       send: (topic, messages) => send({ topic, messages: copies(messages) }),
       gzip: false,
       gathers: true,
@@ -203,6 +215,18 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
     gzip: true,
     gathers: false,
     close: async () => undefined,
+  }
+}
+
+/** What it acknowledges and whether it is in a transaction is the producer's own, not that of a send. */
+function checkConfluentProducer(producer: ProducerLike): void {
+  const config = confluentConfig(producer)
+  const acks = config.acks ?? config['request.required.acks'] ?? -1
+  if (String(acks) !== '-1' && acks !== 'all') {
+    throw new Error('its producer does not wait for all replicas in sync; make it with acks: -1')
+  }
+  if (config['transactional.id'] !== undefined) {
+    throw new Error('its producer is transactional, so an aborted transaction would take dead letters along')
   }
 }
 

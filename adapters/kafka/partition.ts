@@ -4,7 +4,6 @@ import type { DeadLetter } from '../../src/dead-letter.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from '../../src/guard.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import type { KafkaMessage } from './client.ts'
-import { LetGoError } from './hold.ts'
 import type { KafkaRecord } from './index.ts'
 import { toReceived } from './message.ts'
 
@@ -97,11 +96,21 @@ export class Partition {
     const { deadLetter, ...others } = options
     const store = deadLetter ?? this.#setup.storeDeadLetter
     this.#guard ??= new Guard<KafkaRecord>(verifier, { ...others, signal, leaseSignal: this.#leases.signal })
-    return this.#guard.receive({
+    let leave: (outcome: 'let-go') => void = () => undefined
+    const outcome = this.#guard.receive({
       received: toReceived(this.topic, this.number, message, this.#setup.groupId()),
       native: { topic: this.topic, partition: this.number, message },
-      deadLetter: (letter) => untilLetGo(async () => store(letter), signal),
+      deadLetter: async (letter) => {
+        const storing = store(letter)
+        leaveLate(storing, signal, () => leave('let-go'))
+        await storing
+      },
       ...hooks,
+    })
+    if (!(outcome instanceof Promise)) return outcome
+    return new Promise<Outcome>((resolve, reject) => {
+      leave = resolve
+      outcome.then(resolve, reject)
     })
   }
 
@@ -147,19 +156,16 @@ function newAbort(): AbortController {
 const PATIENCE_MS = 2_000
 
 /** A dead letter under way does not keep the client from ending: whoever gets the record next writes it again. */
-function untilLetGo(store: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined
-    const letGo = (): void => {
-      timer = setTimeout(() => reject(new LetGoError()), PATIENCE_MS)
-    }
-    if (signal.aborted) return reject(new LetGoError())
-    signal.addEventListener('abort', letGo, { once: true })
-    void store()
-      .then(resolve, reject)
-      .finally(() => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', letGo)
-      })
-  })
+function leaveLate(storing: Promise<void>, signal: AbortSignal, leave: () => void): void {
+  let timer: NodeJS.Timeout | undefined
+  const letGo = (): void => {
+    timer = setTimeout(leave, PATIENCE_MS)
+  }
+  if (signal.aborted) letGo()
+  else signal.addEventListener('abort', letGo, { once: true })
+  const stop = (): void => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', letGo)
+  }
+  storing.then(stop, stop)
 }

@@ -19,7 +19,7 @@ export interface ClientLibrary {
   /** a consumer of a group, quick, before it is connected */
   consumer(kafka: Kafka, groupId: string, autoCommit?: boolean): Consumer
   /** subscribes from the beginning, and runs */
-  run(consumer: Consumer, topics: (string | RegExp)[], config: RunConfig): Promise<void>
+  run(consumer: Consumer, topics: (string | RegExp)[], config: ConsumerRunConfig): Promise<void>
   /** a producer that can begin transactions, one at a time */
   transactionalProducer(kafka: Kafka, transactionalId: string): Producer
   /** Commits, with a transaction, that a consumer's group is through with what comes before an offset of partition 0. */
@@ -43,8 +43,6 @@ export interface OpenKafka {
   /** What it takes for a client that was cut off to end in good time. */
   mend(): void
 }
-
-export type RunConfig = Omit<ConsumerRunConfig, 'autoCommitInterval' | 'autoCommitThreshold'>
 
 export interface Position {
   readonly topic: string

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { expect, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { subscribe } from '../../src/events.ts'
@@ -39,6 +40,9 @@ export function consumerTests(open: OpenScene): void {
       eachBatch: async ({ batch, resolveOffset, commitOffsetsIfNecessary, ...rest }) => {
         batches++
         expect(Object.keys({ ...batch })).toContain('highWatermark')
+        // The client keeps all it fetched on its batch.
+        expect(inspect({ ...batch }, { depth: null })).not.toContain(inspect(Buffer.from('bad 1')))
+        expect(inspect(batch, { depth: null, showHidden: true })).not.toContain(inspect(Buffer.from('bad 1')))
         expect([batch.isEmpty(), rest.isRunning(), rest.isStale()]).toEqual([false, true, false])
         for (const message of batch.messages) {
           expect(senderOf(message)?.service).toBe('checkout')

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ConsumerRunConfig } from 'kafkajs'
 import { expect, it, onTestFinished } from 'vitest'
 import { Verifier } from '../../src/verifier.ts'
 import { FlakyStore } from '../contract/stores.ts'
-import type { RunConfig } from './client-libraries.ts'
-import { type OpenScene, PATIENCE, type Scene } from './scene.ts'
+import { expectNothingPassed, type OpenScene, PATIENCE, type Scene } from './scene.ts'
 
 type Mode = 'eachMessage' | 'eachBatch'
 const MODES: readonly Mode[] = ['eachMessage', 'eachBatch']
@@ -119,11 +119,6 @@ export function holdingTests(open: OpenScene): void {
   })
 }
 
-/** When the Confluent client goes back to the first record, it commits that. */
-async function expectNothingPassed(scene: Scene): Promise<void> {
-  expect(['-1', '0']).toContain(await scene.committed())
-}
-
 /** A replay store that can be lost, or refuse the record of one offset. */
 class RefusingStore extends FlakyStore {
   refuse: number | undefined
@@ -141,7 +136,7 @@ interface Holding {
   readonly held: string[]
   /** the bodies handed over */
   readonly got: string[]
-  readonly run: RunConfig
+  readonly run: ConsumerRunConfig
 }
 
 async function openHolding(open: OpenScene, mode: Mode, partitions = 1): Promise<Holding> {
@@ -155,7 +150,7 @@ async function openHolding(open: OpenScene, mode: Mode, partitions = 1): Promise
   return { scene, store, held: [], got, run: runOf(mode, got) }
 }
 
-function runOf(mode: Mode, got: string[]): RunConfig {
+function runOf(mode: Mode, got: string[]): ConsumerRunConfig {
   return mode === 'eachMessage'
     ? { eachMessage: async ({ message }) => void got.push(String(message.value)) }
     : { eachBatch: async ({ batch }) => void got.push(...batch.messages.map(({ value }) => String(value))) }
