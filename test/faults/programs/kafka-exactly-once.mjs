@@ -15,8 +15,9 @@ const client = openClient({ brokers, confluent })
 wrapProducer(client.kafka, testKeys('loop').signer)
 wrapConsumer(client.kafka, new Verifier({ keys: AuthorizedKeys.parse(authorizedKeys) }), { onVerdict: () => undefined })
 const producer = client.transactional(`loop-${topic}`)
-// The transaction of the process before is committed or aborted after this: only now the offsets are what they are.
 await producer.connect()
+// By then the last transaction of the process before is over, so the offsets are what they are.
+await (await producer.transaction()).abort()
 const consumer = client.consumer(groupId, false)
 await consumer.connect()
 await client.subscribe(consumer, topic)
