@@ -2,13 +2,14 @@
 
 export interface Goal {
   readonly name: string
+  /** undefined: this run did not measure it */
   readonly reached: number | undefined
   readonly wanted: number
-  /** the ratio should be at least, or at most, what is wanted */
+  /** what is reached should be at least, or at most, what is wanted */
   readonly by: 'at least' | 'at most'
 }
 
-/** Where the time goes that a goal is missed by, as profiles showed it. */
+/** Where the time goes that a goal is missed by, as profiles showed it, by the beginning of the goal's name. */
 export type Reasons = Readonly<Record<string, string>>
 
 export function isMet({ reached, wanted, by }: Goal): boolean {
@@ -17,9 +18,16 @@ export function isMet({ reached, wanted, by }: Goal): boolean {
 
 export function goalLine(goal: Goal, reasons: Reasons): string {
   const { name, reached, wanted, by } = goal
-  const value = reached === undefined ? 'not measured' : reached.toFixed(2)
   if (reached === undefined) return `not measured  ${name}: ${by} ${wanted}`
-  if (isMet(goal)) return `met           ${name}: ${value}, ${by} ${wanted}`
-  const reason = Object.entries(reasons).find(([part]) => name.startsWith(part))?.[1]
-  return `MISSED        ${name}: ${value}, ${by} ${wanted}${reason === undefined ? '' : `. ${reason}`}`
+  const result = `${name}: ${reached.toFixed(2)}, ${by} ${wanted}`
+  if (isMet(goal)) return `met           ${result}`
+  const reason = Object.entries(reasons).find(([beginning]) => name.startsWith(beginning))?.[1]
+  return `MISSED        ${result}. ${reason ?? 'Nobody has found out why yet'}`
+}
+
+export function goalsSummary(goals: readonly Goal[]): string {
+  const measured = goals.filter(({ reached }) => reached !== undefined)
+  const met = measured.filter(isMet)
+  const rest = goals.length - measured.length
+  return `${met.length} of ${measured.length} goals met${rest === 0 ? '' : `, ${rest} not measured`}`
 }

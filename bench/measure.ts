@@ -7,19 +7,22 @@ export interface Contender {
   run(): void | Promise<void>
 }
 
+/** In milliseconds of CPU. */
 export interface Effort {
+  /** longer than the compiler takes to have seen enough */
+  readonly warmUp: number
   readonly rounds: number
-  /** how long a contender runs in one round, in milliseconds of CPU */
+  /** how long a contender runs in one round */
   readonly millis: number
 }
 
 /** Median CPU microseconds an operation, by contender. */
 export type Medians = ReadonlyMap<string, number>
 
-export async function compare(contenders: readonly Contender[], { rounds, millis }: Effort): Promise<Medians> {
+export async function compare(contenders: readonly Contender[], { warmUp, rounds, millis }: Effort): Promise<Medians> {
   const calls = new Map<Contender, number>()
   for (const contender of contenders) {
-    await timed(contender, 1)
+    for (let spent = 0; spent < warmUp * 1000; ) spent += await timed(contender, 1)
     let count = 1
     while ((await timed(contender, count)) < (millis * 1000) / 4) count *= 2
     calls.set(contender, count * 2)
@@ -36,13 +39,21 @@ export async function compare(contenders: readonly Contender[], { rounds, millis
 }
 
 async function timed(contender: Contender, calls: number): Promise<number> {
-  const before = process.cpuUsage()
+  const since = cpuSince()
   for (let call = 0; call < calls; call++) {
     const done = contender.run()
     if (done !== undefined) await done
   }
-  const { user, system } = process.cpuUsage(before)
-  return user + system
+  return since()
+}
+
+/** Tells how many CPU microseconds this process has used since. */
+export function cpuSince(): () => number {
+  const before = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(before)
+    return user + system
+  }
 }
 
 export function median(values: readonly number[]): number {
@@ -51,4 +62,10 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1
     ? (sorted[middle] as number)
     : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+}
+
+/** The smallest value that a share of `q` of all values does not exceed; undefined without values. */
+export function quantile(values: readonly number[], q: number): number | undefined {
+  const sorted = Float64Array.from(values).sort()
+  return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)]
 }

@@ -1,6 +1,6 @@
 // Compiles the benchmark, since the oldest Node.js it runs on knows no TypeScript, and starts it.
 //
-//   npm run bench [-- --quick]
+//   npm run bench [-- [--quick] [--only tokens,growth,rabbitmq,kafka,redis]]
 
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, readdirSync } from 'node:fs'
@@ -14,7 +14,9 @@ const { status } = spawnSync('npx', ['tsc', '-p', 'tsconfig.bench.json'], {
   stdio: 'inherit',
 })
 if (status !== 0) process.exit(status ?? 1)
-for (const name of readdirSync(new URL('test/brokers/', root))) {
-  if (name.endsWith('.mjs')) copyFileSync(new URL(`test/brokers/${name}`, root), new URL(`test/brokers/${name}`, built))
+// What starting brokers takes besides.
+const others = readdirSync(new URL('test/brokers/', root)).filter((name) => name.endsWith('.mjs'))
+for (const name of ['docker-compose.test.yml', ...others.map((name) => `test/brokers/${name}`)]) {
+  copyFileSync(new URL(name, root), new URL(name, built))
 }
 await import(new URL('bench/main.js', built).href)

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { AuthorizedKey, AuthorizedLine } from './authorized-keys/snapshot.ts'
 import { leafOf } from './batch/leaf.ts'
 import type { MerkleHasher, ProvenTree } from './batch/merkle.ts'
-import { digestParts } from './covered-parts.ts'
+import type { PartsDigester } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
 import { isReservedHeader, type ReceivedMessage } from './message.ts'
@@ -74,6 +74,8 @@ export function matchLines(
 
 type LineResult = readonly [progress: number, code: RejectCode | undefined, detail: string]
 
+const ALLOWED: LineResult = [4, undefined, '']
+
 function matchLine(
   line: AuthorizedLine,
   queue: string,
@@ -114,7 +116,7 @@ function matchLine(
       `the line of ${quote(claims.iss)} for queue ${quote(queue)} allows ${line.algorithm} only`,
     ]
   }
-  return [4, undefined, '']
+  return ALLOWED
 }
 
 export function checkDestination(
@@ -134,15 +136,17 @@ export function checkDestination(
   return undefined
 }
 
+const NO_NAMES: readonly string[] = []
+
 /** Check 9 for the token of one message. */
-export function checkContent(received: ReceivedMessage, claims: Claims): Rejected | undefined {
+export function checkContent(received: ReceivedMessage, claims: Claims, digester: PartsDigester): Rejected | undefined {
   const { payload, headers, properties } = received
   const bh = payload === null ? null : hash('sha256', payload, 'base64url')
   if (bh !== claims.bh) return rejected('body-mismatch', 'the body is not the one that was signed')
   return (
     checkReserved(received) ??
     checkParts(() =>
-      digestParts(properties, headers, claims.hs ?? []) === claims.hh
+      digester.digest(properties, headers, claims.hs ?? NO_NAMES) === claims.hh
         ? undefined
         : rejected('headers-mismatch', 'a signed header or property was changed, added or removed'),
     )
@@ -155,13 +159,15 @@ export function checkLeaf(
   { signed, place }: BatchToken,
   tree: ProvenTree,
   hasher: MerkleHasher,
+  digester: PartsDigester,
 ): Rejected | undefined {
   const { payload, headers, properties } = received
   return (
     checkReserved(received) ??
     checkParts(() => {
-      const parts = digestParts(properties, headers, signed.claims.hs ?? [], 'binary')
-      const node = hasher.leaf(leafOf(place.salt, payload, parts))
+      const body = payload === null ? undefined : hash('sha256', payload, 'binary')
+      const parts = digester.digest(properties, headers, signed.claims.hs ?? NO_NAMES)
+      const node = hasher.leaf(leafOf(place.salt, body, parts))
       return tree.includes(node, place.index, place.path)
         ? undefined
         : rejected('proof-invalid', 'the message is not the one that was signed at its place in the batch')

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
@@ -49,7 +48,10 @@ export interface Admission extends Lease {
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
   /** when it aborts, held messages are let go: they stay unsettled, for the transport to give back */
   readonly signal?: AbortSignal
-  /** when it aborts, commits that the replay store has not taken are given up; default: `signal` */
+  /**
+   * when it aborts, leases are not renewed any more, and commits that the replay store has not taken are given up; default:
+   * commits are given up with `signal`, and leases are renewed until {@link Guard.close}
+   */
   readonly leaseSignal?: AbortSignal
 }
 
@@ -85,17 +87,19 @@ export class Guard<Native = unknown> {
   readonly #options: GuardOptions<Native>
   readonly #leases: Leases | undefined
   readonly #reporter: Reporter<Native>
-  readonly #id = randomBytes(12).toString('base64url')
-  #arrivals = 0
+  readonly #scopes = new Scopes()
   /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
   #turn: Promise<void> | undefined
 
   constructor(verifier: Verifier, options: GuardOptions<Native> = {}) {
     const { replay, leaseSeconds } = verifier
+    const { signal, leaseSignal } = options
     this.#verifier = verifier
     this.#options = options
     this.#leases =
-      replay === undefined ? undefined : new Leases(replay, leaseSeconds, options.leaseSignal ?? options.signal)
+      replay === undefined
+        ? undefined
+        : new Leases(replay, leaseSeconds, { givenUp: leaseSignal ?? signal, over: leaseSignal })
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 
@@ -107,7 +111,7 @@ export class Guard<Native = unknown> {
    * when it is through; one that is held or dead-lettered lets the others pass.
    */
   receive(delivery: Delivery<Native>): Outcome | Promise<Outcome> {
-    const arrival = { delivery, owner: `${this.#id}.${++this.#arrivals}`, attempt: 0 }
+    const arrival = { delivery, owner: this.#verifier.newOwner(), attempt: 0 }
     const decision = this.#decide(arrival)
     if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
     const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))
@@ -131,12 +135,13 @@ export class Guard<Native = unknown> {
   #decide(arrival: Arrival<Native>): Decision | Promise<Decision> {
     const { received } = arrival.delivery
     const result = this.#verifier.check(received)
+    const unknown = 'code' in result && result.code === 'key-unknown' ? result : undefined
+    const refreshed = unknown && this.#verifier.refreshKeys()?.catch(nothing)
     if (this.#verifier.policyOf(received.queue).rollout === 'observe') {
+      // Nothing waits here, but the next message under a new key is counted right.
       return { verdict: 'outcome' in result ? result : authorized(result), verified: undefined, claim: undefined }
     }
-    if ('outcome' in result && result.outcome === 'rejected' && result.code === 'key-unknown') {
-      return { refused: result, refreshed: this.#verifier.refreshKeys() }
-    }
+    if (unknown !== undefined) return { refused: unknown, refreshed }
     return this.#begin(arrival, result)
   }
 
@@ -149,15 +154,12 @@ export class Guard<Native = unknown> {
     const store = this.#verifier.replay
     if (store === undefined) return { verdict: authorized(result), verified: result, claim: undefined }
     const { received } = arrival.delivery
-    const { service, tokenId } = result.sender
+    const { batch, digest } = result
+    const scope = this.#scopes.of(received, result)
     const claim: ReplayClaim = {
-      key: JSON.stringify([
-        received.queue,
-        service,
-        tokenId,
-        ...(received.consumer === undefined ? [] : [received.consumer]),
-      ]),
-      digest: result.digest,
+      key: batch === undefined ? scope : `${scope}.${batch.index}`,
+      batch: batch && { key: scope, index: batch.index, size: batch.size },
+      digest,
       position: received.position,
       owner: arrival.owner,
       leaseSeconds: this.#verifier.leaseSeconds,
@@ -204,7 +206,7 @@ export class Guard<Native = unknown> {
    * queue can name keys that nobody knows.
    */
   async #lookAgain(arrival: Arrival<Native>, refreshed: Promise<void>): Promise<Outcome> {
-    await refreshed.catch(nothing)
+    await refreshed
     return this.#carryOut(arrival, await this.#begin(arrival, this.#verifier.check(arrival.delivery.received)))
   }
 
@@ -282,6 +284,23 @@ export class Guard<Native = unknown> {
     } catch {
       return false
     }
+  }
+}
+
+/** What a token id is unique in: the queue, the service, and the group of consumers. */
+class Scopes {
+  #last: readonly (string | undefined)[] = []
+  #scope = ''
+
+  /** A text for the id of a token, the same for all messages of a batch; the last one is kept, since they come together. */
+  of({ queue, consumer }: ReceivedMessage, { sender: { service, tokenId }, batch }: Verified): string {
+    const id = batch?.id ?? tokenId
+    const [lastQueue, lastConsumer, lastService, lastId] = this.#last
+    if (id !== lastId || queue !== lastQueue || service !== lastService || consumer !== lastConsumer) {
+      this.#last = [queue, consumer, service, id]
+      this.#scope = JSON.stringify(consumer === undefined ? [queue, service, id] : [queue, service, id, consumer])
+    }
+    return this.#scope
   }
 }
 

@@ -17,15 +17,22 @@ export const NO_LEASE: Lease = { commit: () => true, release: () => undefined }
 export class Leases {
   readonly #store: ReplayStore
   readonly #leaseSeconds: number
-  readonly #signal: AbortSignal | undefined
+  readonly #givenUp: AbortSignal | undefined
+  readonly #over: AbortSignal | undefined
   readonly #claims = new Set<ReplayClaim>()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(store: ReplayStore, leaseSeconds: number, signal: AbortSignal | undefined) {
+  /** @param signals `givenUp`: what the store has not taken is not tried again; `over`: nothing is renewed any more */
+  constructor(
+    store: ReplayStore,
+    leaseSeconds: number,
+    signals: { readonly givenUp?: AbortSignal | undefined; readonly over?: AbortSignal | undefined },
+  ) {
     this.#store = store
     this.#leaseSeconds = leaseSeconds
-    this.#signal = signal
+    this.#givenUp = signals.givenUp
+    this.#over = signals.over
   }
 
   /** @param retentionSeconds how long the message is remembered once it is committed */
@@ -57,9 +64,6 @@ export class Leases {
 
   #forget(claim: ReplayClaim): void {
     this.#claims.delete(claim)
-    if (this.#claims.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
   }
 
   #commit(claim: ReplayClaim, retentionSeconds: number): boolean | Promise<boolean> {
@@ -87,7 +91,7 @@ export class Leases {
   async #commitLater(claim: ReplayClaim, retentionSeconds: number): Promise<boolean> {
     for (let attempt = 0; ; attempt++) {
       try {
-        await sleep(backOff(attempt), undefined, { ...(this.#signal && { signal: this.#signal }) })
+        await sleep(backOff(attempt), undefined, { ...(this.#givenUp && { signal: this.#givenUp }) })
       } catch {
         this.#forget(claim)
         return false
@@ -120,7 +124,15 @@ export class Leases {
     if (released instanceof Promise) return this.#attempt(() => released)
   }
 
+  /** The timer ends when there was nothing to do: winding it up for every message would cost more than all the rest. */
   #renew(): void {
+    if (this.#over?.aborted) this.close()
+    if (this.#closed) return
+    if (this.#claims.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+      return
+    }
     for (const claim of this.#claims) void this.#attempt(() => this.#store.renew(claim))
   }
 }

@@ -14,6 +14,9 @@ export type HeaderValue =
 /** Headers by name. A transport hands them over without a prototype, so that `__proto__` is a name like any other. */
 export type Headers = Readonly<Record<string, HeaderValue>>
 
+/** An empty table, for many messages. */
+export const NO_HEADERS: Headers = Object.freeze(Object.create(null) as Record<string, never>)
+
 /** The parts that are always covered by the signature, present or absent (docs/spec.md). */
 export interface CoveredProperties {
   /** the record key (Kafka); absent and empty differ */
@@ -52,7 +55,7 @@ export interface ReceivedMessage {
   /** what identifies this place in the transport (topic/partition/offset, entry id); absent where there is none */
   readonly position?: string
   /** who reads it, where several read the same queue apart from each other: the consumer group */
-  readonly consumer?: string
+  readonly consumer?: string | undefined
   /** who seems to have sent it, for people: exchange, app-id and the like; nothing trusts it */
   readonly origin?: string
 }
@@ -81,9 +84,10 @@ export const RESERVED_HEADER_PREFIX = 'queueauth-'
 
 /** Whether a header name belongs to this library. Upper and lower case are the same here: some transports fold them. */
 export function isReservedHeader(name: string): boolean {
-  const lower = name.toLowerCase()
-  return lower === TOKEN_HEADER || lower.startsWith(RESERVED_HEADER_PREFIX)
+  return RESERVED.test(name)
 }
+
+const RESERVED = /^queueauth(?:-|$)/i
 
 /**
  * An address from its scheme and components, each percent-encoded outside `[A-Za-z0-9._-]`, so that no two addresses

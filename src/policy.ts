@@ -65,7 +65,7 @@ export class Policies {
   ) {
     this.#default = resolve(defaults, 'the default policy')
     for (const [name, policy] of Object.entries(queues)) {
-      const resolved = resolve({ ...defaults, ...policy }, `queues[${quote(name)}]`)
+      const resolved = resolve({ ...defaults, ...given(policy) }, `queues[${quote(name)}]`)
       if (/[*?!]/.test(name)) this.#patterns.push([parsePatterns(name, `queues[${quote(name)}]`), resolved])
       else this.#exact.set(name, resolved)
     }
@@ -105,6 +105,11 @@ function isExact({ patterns }: QueuePatterns): boolean {
   return !patterns.some((pattern) => /[*?!]/.test(pattern))
 }
 
+/** An option that is undefined is not given: it must not take away what the default policy demands. */
+function given(policy: QueuePolicy): QueuePolicy {
+  return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined))
+}
+
 const OPTIONS: ReadonlySet<string> = new Set(['rollout', 'acceptUnsignedUntil', 'destinations', 'maxAgeSeconds'])
 
 function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
@@ -131,7 +136,7 @@ function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
     if (!isDestinationPattern(pattern)) {
       throw new SetupError(
         'option-invalid',
-        `${where}: destination pattern ${quote(pattern)} has no scheme; write for example "amqp:<exchange>/<routing key>"`,
+        `${where}: no destination is like the pattern ${quote(pattern)}; write for example "amqp:<exchange>/<routing key>", percent-encoded outside [A-Za-z0-9._-]`,
       )
     }
   }
@@ -144,9 +149,12 @@ function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
   }
 }
 
-/** Whether a pattern begins with a scheme, as every destination does. */
+/**
+ * Whether some destination could be like a pattern: a scheme, then what an address consists of. Another veto would let in
+ * what it is meant to keep out, since addresses are percent-encoded.
+ */
 export function isDestinationPattern(pattern: string): boolean {
-  return /^!?[a-z*][a-z0-9*-]*:/.test(pattern)
+  return /^!?[a-z*][a-z0-9*-]*:(?:[A-Za-z0-9._/*?-]|%(?:[0-9A-F?]{2}|[0-9A-F?]?\*))*$/.test(pattern)
 }
 
 /** The patterns of key files, but it is an option that is wrong here. */

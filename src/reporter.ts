@@ -32,9 +32,11 @@ export class Reporter<Native> {
     }))
     if (this.#onVerdict !== undefined) {
       try {
-        this.#onVerdict(verdict, delivery.native)
+        // An async function will do as well, and its rejection must not end the process.
+        const result: unknown = this.#onVerdict(verdict, delivery.native)
+        if (result instanceof Promise) result.catch((error) => this.#onVerdictFailed(error))
       } catch (error) {
-        this.#verifier.warnings.once('onVerdict', `onVerdict threw: ${describe(error)}`)
+        this.#onVerdictFailed(error)
       }
     } else if (!heard && verdict.outcome === 'rejected') {
       this.#verifier.warnings.once(
@@ -43,6 +45,10 @@ export class Reporter<Native> {
           'Said once for each queue and reason; subscribe to "queue-key-auth:verdict" or pass onVerdict to hear of every one',
       )
     }
+  }
+
+  #onVerdictFailed(error: unknown): void {
+    this.#verifier.warnings.once('onVerdict', `onVerdict threw: ${describe(error)}`)
   }
 
   deadLetterFailed(letter: DeadLetter<Native>, permanent: boolean, error: unknown): void {
@@ -86,5 +92,10 @@ export class Reporter<Native> {
 }
 
 function describe(error: unknown): string {
-  return printable(error instanceof Error ? error.message : String(error)).slice(0, 200)
+  try {
+    return printable(String(error instanceof Error ? error.message : error)).slice(0, 200)
+  } catch {
+    // Anything can be thrown, also what cannot be written as a text.
+    return `something of type ${typeof error}`
+  }
 }

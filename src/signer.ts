@@ -1,7 +1,7 @@
 import { hash, type JsonWebKey, type KeyObject, randomFillSync } from 'node:crypto'
 import { Batch } from './batch/batch.ts'
 import { type DigestedMessage, digestMessage, groupsOf, type PreparedMessage } from './batch/prepared.ts'
-import { digestParts } from './covered-parts.ts'
+import { PartsDigester } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Algorithm, algorithmsFor, defaultAlgorithm } from './keys/algorithms.ts'
 import { generatePrivateKey } from './keys/generate.ts'
@@ -13,8 +13,6 @@ import type { Message } from './message.ts'
 import { quote } from './text.ts'
 import {
   BATCH_TOKEN_TYPE,
-  type BatchClaims,
-  type Claims,
   type CommonClaims,
   encodeClaims,
   encodeHeader,
@@ -22,7 +20,9 @@ import {
   isServiceName,
   MAX_BATCH_SIZE,
   MAX_TOKEN_LENGTH,
+  type MessageClaims,
   TOKEN_TYPE,
+  type TreeClaims,
 } from './token.ts'
 import { HeaderSelection } from './unsigned-headers.ts'
 
@@ -68,6 +68,10 @@ export class Signer {
   readonly #selection: HeaderSelection
   readonly #expiresInSeconds: number | undefined
   readonly #ids = new TokenIds()
+  readonly #parts = new PartsDigester('base64url')
+  readonly #batchedParts = new PartsDigester('binary')
+  /** the destination that was found to be one last */
+  #destination = ''
 
   private constructor(privateKey: KeyObject, options: SignerOptions) {
     const { service, expiresInSeconds } = options
@@ -176,8 +180,8 @@ export class Signer {
     const { destination, payload, properties, headers } = message
     const names = this.#namesOf(message)
     const bh = payload === null ? null : hash('sha256', payload, 'base64url')
-    const hh = digestParts(properties, headers, names)
-    return this.#seal(TOKEN_TYPE, { ...this.#claims(destination, names), bh, hh })
+    const hh = this.#parts.digest(properties, headers, names)
+    return this.#seal(TOKEN_TYPE, this.#claims(destination, names), { bh, hh })
   }
 
   /**
@@ -200,7 +204,7 @@ export class Signer {
     const names = this.#namesOf(message)
     // Too long a token is found now, and names that leave no room for a place in a batch are not put in one.
     if (names.length > 0 && names.join().length > MAX_BATCHED_NAMES) return { token: this.sign(message) }
-    return digestMessage(message, names)
+    return digestMessage(message, names, this.#batchedParts)
   }
 
   /** The second half: the tokens, in the order of the messages. The time of signing is now. */
@@ -211,24 +215,25 @@ export class Signer {
       const claims = this.#claims(first.destination, first.names)
       if (messages.length === 1) {
         const bh = first.body === undefined ? null : base64url(first.body)
-        tokens[positions[0] as number] = this.#seal(TOKEN_TYPE, { ...claims, bh, hh: base64url(first.parts) })
+        tokens[positions[0] as number] = this.#seal(TOKEN_TYPE, claims, { bh, hh: base64url(first.parts) })
         continue
       }
       const batch = new Batch(messages)
-      const shared = this.#seal(BATCH_TOKEN_TYPE, { ...claims, mr: batch.root, n: batch.size })
+      const shared = this.#seal(BATCH_TOKEN_TYPE, claims, { mr: batch.root, n: batch.size })
       for (const [index, position] of positions.entries()) tokens[position] = `${shared}~${batch.place(index)}`
     }
     return tokens
   }
 
   /** @throws SetupError `destination-invalid`, `header-reserved`, `header-unsupported` */
-  #namesOf({ destination, headers }: Message): string[] {
-    if (!isDestination(destination)) {
+  #namesOf({ destination, headers }: Message): readonly string[] {
+    if (destination !== this.#destination && !isDestination(destination)) {
       throw new SetupError(
         'destination-invalid',
         `destination ${quote(destination)} is not "<scheme>:<components>", percent-encoded and at most 1024 characters`,
       )
     }
+    this.#destination = destination
     return this.#selection.covered(headers)
   }
 
@@ -239,15 +244,15 @@ export class Signer {
       aud: destination,
       iat: now,
       jti: this.#ids.next(),
-      ...(names.length > 0 && { hs: names }),
-      ...(this.#expiresInSeconds !== undefined && { exp: now + this.#expiresInSeconds }),
+      hs: names.length > 0 ? names : undefined,
+      exp: this.#expiresInSeconds === undefined ? undefined : now + this.#expiresInSeconds,
     }
   }
 
-  #seal(typ: keyof Identity['headers'], claims: Claims | BatchClaims): string {
+  #seal(typ: keyof Identity['headers'], claims: CommonClaims, content: MessageClaims | TreeClaims): string {
     // read once: the key id in the header and the key that signs belong together
     const { headers, algorithm, privateKey } = this.#identity
-    const signingInput = `${headers[typ]}.${encodeClaims(claims)}`
+    const signingInput = `${headers[typ]}.${encodeClaims(claims, content)}`
     const signature = signData(algorithm, privateKey, Buffer.from(signingInput, 'latin1'))
     const token = `${signingInput}.${signature.toString('base64url')}`
     if (token.length > MAX_TOKEN_LENGTH) {

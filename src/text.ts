@@ -7,3 +7,8 @@ export function quote(text: string, limit = 80): string {
 export function printable(text: string): string {
   return text.replace(/[^ -~]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
 }
+
+/** Replaces only what a terminal or a log would act on: control and format characters and line breaks. */
+export function visible(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+}

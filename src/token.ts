@@ -33,26 +33,30 @@ export interface CommonClaims {
   /** id of this token */
   readonly jti: string
   /** names of the covered headers, ascending */
-  readonly hs?: readonly string[]
+  readonly hs?: readonly string[] | undefined
   /** do not start handling after this, seconds since 1970 */
-  readonly exp?: number
+  readonly exp?: number | undefined
 }
 
-/** What the token of one message says. */
-export interface Claims extends CommonClaims {
+/** What a token says of its one message. */
+export interface MessageClaims {
   /** base64url SHA-256 of the body; null: no body */
   readonly bh: string | null
   /** base64url digest of the covered parts */
   readonly hh: string
 }
 
-/** What the token of a batch says, once for all its messages. */
-export interface BatchClaims extends CommonClaims {
+/** What a token says of all the messages of a batch. */
+export interface TreeClaims {
   /** base64url root of the Merkle tree over the messages */
   readonly mr: string
   /** how many messages there are, 1 to 1024 */
   readonly n: number
 }
+
+export interface Claims extends CommonClaims, MessageClaims {}
+
+export interface BatchClaims extends CommonClaims, TreeClaims {}
 
 /** A compact JWS, read and not verified. */
 export interface SignedClaims<Of extends CommonClaims = CommonClaims> {
@@ -111,100 +115,133 @@ export function encodeHeader(alg: Algorithm, kid: string, typ: string = TOKEN_TY
 }
 
 /** The claims set, encoded. One template is faster than JSON.stringify; no value in it can need an escape. */
-export function encodeClaims(claims: Claims | BatchClaims): string {
+export function encodeClaims(claims: CommonClaims, content: MessageClaims | TreeClaims): string {
+  const { iss, aud, iat, jti } = claims
   const hs = claims.hs === undefined ? '' : `,"hs":["${claims.hs.join('","')}"]`
   const exp = claims.exp === undefined ? '' : `,"exp":${claims.exp}`
-  const content =
-    'mr' in claims
-      ? `"mr":"${claims.mr}","n":${claims.n}`
-      : `"bh":${claims.bh === null ? 'null' : `"${claims.bh}"`},"hh":"${claims.hh}"`
-  const text = `{"iss":"${claims.iss}","aud":"${claims.aud}","iat":${claims.iat},"jti":"${claims.jti}",${content}${hs}${exp}}`
+  const own =
+    'mr' in content
+      ? `"mr":"${content.mr}","n":${content.n}`
+      : `"bh":${content.bh === null ? 'null' : `"${content.bh}"`},"hh":"${content.hh}"`
+  const text = `{"iss":"${iss}","aud":"${aud}","iat":${iat},"jti":"${jti}",${own}${hs}${exp}}`
   return Buffer.from(text, 'latin1').toString('base64url')
 }
 
 /**
- * Reads the value of the token header as a client gave it, through checks 1 and 2 of the order in docs/spec.md: exactly
- * one, string or bytes, its length; then strict syntax and closed sets. Nothing is verified yet.
- *
- * @param known what was read before of the part that the messages of a batch share
+ * Reads the value of a token header as a client gave it, through checks 1 and 2 of the order in docs/spec.md: exactly one,
+ * string or bytes, its length; then strict syntax and closed sets. Nothing is verified.
  */
-export function parseToken(header: unknown, known: KnownRoots = UNKNOWN): Token | TokenFault {
-  if (header === undefined) return fault('token-missing', 'the message has no header queueauth')
-  if (Array.isArray(header) && header.length > 1) {
-    return fault('token-duplicated', `the message has ${header.length} headers queueauth; one is allowed`)
+export function parseToken(value: unknown): Token | TokenFault {
+  return new TokenReader(() => undefined).read(value)
+}
+
+/** The most JOSE headers that are remembered. There is one for each key that signs, and each kind of token. */
+const MAX_KNOWN_HEADERS = 1024
+
+/** {@link parseToken} for many tokens: what they have in common is read once. */
+export class TokenReader {
+  readonly #headers = new Map<string, JoseHeader>()
+  readonly #known: KnownRoots
+
+  /** @param known what was read before of the part that the messages of a batch share */
+  constructor(known: KnownRoots) {
+    this.#known = known
   }
-  if (typeof header !== 'string' && !(header instanceof Uint8Array)) {
-    return fault('token-malformed', 'the header queueauth is neither a string nor bytes')
+
+  read(value: unknown): Token | TokenFault {
+    if (value === undefined) return fault('token-missing', 'the message has no header queueauth')
+    if (Array.isArray(value) && value.length > 1) {
+      return fault('token-duplicated', `the message has ${value.length} headers queueauth; one is allowed`)
+    }
+    if (typeof value !== 'string' && !(value instanceof Uint8Array)) {
+      return fault('token-malformed', 'the header queueauth is neither a string nor bytes')
+    }
+    if (value.length > MAX_TOKEN_LENGTH) {
+      return fault('token-oversize', `the token has ${value.length} characters; ${MAX_TOKEN_LENGTH} are allowed`)
+    }
+    const text = typeof value === 'string' ? value : Buffer.from(value).toString('latin1')
+    const tilde = text.indexOf('~')
+    return tilde < 0 ? this.#single(text) : this.#batch(text, tilde)
   }
-  if (header.length > MAX_TOKEN_LENGTH) {
-    return fault('token-oversize', `the token has ${header.length} characters; ${MAX_TOKEN_LENGTH} are allowed`)
+
+  #single(text: string): SingleToken | TokenFault {
+    const signed = this.#signed<Claims>(text, TOKEN_TYPE, checkClaims)
+    return 'code' in signed ? signed : { signed, place: undefined }
   }
-  const text = typeof header === 'string' ? header : Buffer.from(header).toString('latin1')
-  const tilde = text.indexOf('~')
-  return tilde < 0 ? parseSingle(text) : parseBatch(text, tilde, known)
+
+  /** `<JWS>~<place>` */
+  #batch(text: string, tilde: number): BatchToken | TokenFault {
+    const place = parsePlace(text.slice(tilde + 1))
+    if (place === undefined) return malformed('its place in a batch is not an index and a path')
+    const jws = text.slice(0, tilde)
+    const signed = this.#known(jws) ?? this.#signed<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)
+    if ('code' in signed) return signed
+    if (place.index >= signed.claims.n) return malformed('its index is not in the batch')
+    return { signed, place }
+  }
+
+  #signed<Of extends CommonClaims>(
+    text: string,
+    typ: string,
+    check: (claims: Record<string, unknown>) => string | undefined,
+  ): SignedClaims<Of> | TokenFault {
+    const parts = splitCompact(text)
+    if (parts === undefined) return malformed('it is not three parts of canonical base64url joined by dots')
+    const header = this.#header(parts.header)
+    if ('code' in header) return header
+    if (header.typ !== typ) return malformed(`its typ is not ${typ}`)
+    const claims = parseStrictObject(parts.payload)
+    if (claims === undefined) return malformed('its claims are not strict JSON')
+    const claimsFault = check(claims)
+    if (claimsFault !== undefined) return malformed(claimsFault)
+    return {
+      jws: text,
+      alg: header.alg,
+      kid: header.kid,
+      claims: claims as unknown as Of,
+      signingInput: parts.signingInput,
+      signature: parts.signature,
+    }
+  }
+
+  #header(part: string): JoseHeader | TokenFault {
+    const known = this.#headers.get(part)
+    if (known !== undefined) return known
+    const header = parseHeader(part)
+    if ('code' in header) return header
+    if (this.#headers.size >= MAX_KNOWN_HEADERS) this.#headers.clear()
+    this.#headers.set(part, header)
+    return header
+  }
 }
 
 /** Finds the shared part of a batch's tokens by its text. */
 export type KnownRoots = (jws: string) => SignedClaims<BatchClaims> | undefined
-
-const UNKNOWN: KnownRoots = () => undefined
 
 /** Tells a parsed token from a fault. */
 export function isFault(result: Token | TokenFault): result is TokenFault {
   return 'code' in result
 }
 
-function parseSingle(text: string): SingleToken | TokenFault {
-  const signed = parseSigned<Claims>(text, TOKEN_TYPE, checkClaims)
-  return 'code' in signed ? signed : { signed, place: undefined }
+/** The members of the protected header: all there are. */
+interface JoseHeader {
+  readonly alg: string
+  readonly typ: string
+  readonly kid: string
 }
 
-/** `<JWS>~<place>` */
-function parseBatch(text: string, tilde: number, known: KnownRoots): BatchToken | TokenFault {
-  const place = parsePlace(text.slice(tilde + 1))
-  if (place === undefined) return malformed('its place in a batch is not an index and a path')
-  const jws = text.slice(0, tilde)
-  const signed = known(jws) ?? parseSigned<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)
-  if ('code' in signed) return signed
-  if (place.index >= signed.claims.n) return malformed('its index is not in the batch')
-  return { signed, place }
-}
-
-function parseSigned<Of extends CommonClaims>(
-  text: string,
-  typ: string,
-  check: (claims: Record<string, unknown>) => string | undefined,
-): SignedClaims<Of> | TokenFault {
-  const parts = splitCompact(text)
-  if (parts === undefined) return malformed('it is not three parts of canonical base64url joined by dots')
-  const header = parseStrictObject(parts.header)
+function parseHeader(part: string): JoseHeader | TokenFault {
+  const header = parseStrictObject(part)
   if (header === undefined) return malformed('its header is not strict JSON')
-  const headerFault = checkHeader(header, typ)
-  if (headerFault !== undefined) return headerFault
-  const claims = parseStrictObject(parts.payload)
-  if (claims === undefined) return malformed('its claims are not strict JSON')
-  const claimsFault = check(claims)
-  if (claimsFault !== undefined) return malformed(claimsFault)
-  return {
-    jws: text,
-    alg: header.alg as string,
-    kid: header.kid as string,
-    claims: claims as unknown as Of,
-    signingInput: parts.signingInput,
-    signature: parts.signature,
-  }
-}
-
-function checkHeader(header: Record<string, unknown>, expected: string): TokenFault | undefined {
   const { alg, typ, kid } = header
   if (typeof typ === 'string' && UNKNOWN_VERSION.test(typ) && typ !== TOKEN_TYPE && typ !== BATCH_TOKEN_TYPE) {
     return fault('version-unsupported', 'the token is of a version this verifier does not know; update queue-key-auth')
   }
   if (Object.keys(header).length !== 3) return malformed('its header does not have exactly alg, typ and kid')
-  if (typ !== expected) return malformed(`its typ is not ${expected}`)
+  if (typeof typ !== 'string') return malformed('its typ is not a string')
   if (typeof alg !== 'string' || alg === '') return malformed('its alg is not a string')
   if (typeof kid !== 'string' || !DIGEST.test(kid)) return malformed('its kid is not a SHA-256 thumbprint')
-  return undefined
+  return { alg, typ, kid }
 }
 
 /** What is wrong with a claims set, or undefined. */
@@ -227,8 +264,11 @@ function checkBatchClaims(claims: Record<string, unknown>): string | undefined {
 }
 
 /** Both kinds have four claims in common and two of their own, and the same optional ones. */
-function checkCommonClaims({ iss, aud, iat, jti, hs, exp, ...own }: Record<string, unknown>): string | undefined {
-  if (Object.keys(own).length !== 2) return 'a claim is missing or unknown'
+function checkCommonClaims(claims: Record<string, unknown>): string | undefined {
+  const { iss, aud, iat, jti, hs, exp } = claims
+  // JSON has no undefined: whatever is absent here is not counted there either.
+  const count = 6 + (hs === undefined ? 0 : 1) + (exp === undefined ? 0 : 1)
+  if (Object.keys(claims).length !== count) return 'a claim is missing or unknown'
   if (typeof iss !== 'string' || !isServiceName(iss)) return 'iss is not a service name'
   if (typeof aud !== 'string' || !isDestination(aud)) return 'aud is not a destination'
   if (!isTime(iat)) return 'iat is not a time in whole seconds'

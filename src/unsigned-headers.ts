@@ -33,10 +33,16 @@ export const DEFAULT_UNSIGNED_HEADERS: readonly string[] = [
   'x-delay',
 ]
 
+/** The most names that are remembered: an application has a few, unless it makes them up. */
+const MAX_KNOWN = 256
+
 /** Chooses the headers a signature covers. */
 export class HeaderSelection {
   readonly #names = new Set<string>()
   readonly #prefixes: string[] = []
+  /** names seen before that may be there: whether a signature covers them */
+  readonly #known = new Map<string, boolean>()
+  #last: string[] = []
 
   /** @param more names to leave unsigned besides the defaults; a trailing `*` stands for any ending */
   constructor(more: readonly string[] = []) {
@@ -53,29 +59,15 @@ export class HeaderSelection {
   }
 
   /**
-   * The names to cover, ascending. A token that is there already is left out: a forwarded message gets a fresh one.
+   * The names to cover, ascending, in a list that stays as it is. A token that is there already is left out: a forwarded
+   * message gets a fresh one.
    *
    * @throws SetupError `header-reserved`, `header-unsupported`
    */
-  covered(headers: Headers | undefined): string[] {
-    if (headers === undefined) return []
+  covered(headers: Headers | undefined): readonly string[] {
     const names: string[] = []
-    for (const name of Object.keys(headers)) {
-      if (headers[name] === undefined || name === TOKEN_HEADER) continue
-      if (isReservedHeader(name)) {
-        throw new SetupError(
-          'header-reserved',
-          `header ${quote(name)} is reserved for queue-key-auth; rename it, or remove it from a message taken from the dead letters`,
-        )
-      }
-      if (this.#isUnsigned(name)) continue
-      if (!isCoverableName(name)) {
-        throw new SetupError(
-          'header-unsupported',
-          `header ${quote(name)} cannot be signed: a name is 1 to 128 printable ASCII characters without quotes and backslashes, and none of Object.prototype; rename it, or list it in unsignedHeaders`,
-        )
-      }
-      names.push(name)
+    for (const name of Object.keys(headers ?? {})) {
+      if (headers?.[name] !== undefined && name !== TOKEN_HEADER && this.#covers(name)) names.push(name)
     }
     if (names.length > MAX_COVERED_HEADERS) {
       throw new SetupError(
@@ -83,10 +75,37 @@ export class HeaderSelection {
         `${names.length} headers are more than the ${MAX_COVERED_HEADERS} a signature covers; move some into the body, or list them in unsignedHeaders`,
       )
     }
-    return names.sort()
+    names.sort()
+    // The same list for the same names: messages of a kind are told by it, and their names compared no more.
+    if (!areEqual(names, this.#last)) this.#last = names
+    return this.#last
+  }
+
+  #covers(name: string): boolean {
+    const known = this.#known.get(name)
+    if (known !== undefined) return known
+    if (isReservedHeader(name)) {
+      throw new SetupError(
+        'header-reserved',
+        `header ${quote(name)} is reserved for queue-key-auth; rename it, or remove it from a message taken from the dead letters`,
+      )
+    }
+    const isUnsigned = this.#isUnsigned(name)
+    if (!isUnsigned && !isCoverableName(name)) {
+      throw new SetupError(
+        'header-unsupported',
+        `header ${quote(name)} cannot be signed: a name is 1 to 128 printable ASCII characters without quotes and backslashes, and none of Object.prototype; rename it, or list it in unsignedHeaders`,
+      )
+    }
+    if (this.#known.size < MAX_KNOWN) this.#known.set(name, !isUnsigned)
+    return !isUnsigned
   }
 
   #isUnsigned(name: string): boolean {
     return this.#names.has(name) || this.#prefixes.some((prefix) => name.startsWith(prefix))
   }
+}
+
+function areEqual(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((name, index) => name === others[index])
 }

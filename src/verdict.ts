@@ -1,4 +1,5 @@
-import type { Headers, Sender } from './message.ts'
+import type { Lease } from './leases.ts'
+import { type Headers, NO_HEADERS, type Sender } from './message.ts'
 import type { DeferCode, ReasonCode, RejectCode, SkipCode } from './reasons.ts'
 
 /** What the checks said of a message. */
@@ -49,6 +50,14 @@ export interface Inspection {
   readonly unsignedHeaders: Headers
   /** lets the message's id go, so that its copy on a retry queue is handled */
   readonly release: () => void | Promise<void>
+  /** for transports where a message is settled by a number that stands for another one elsewhere */
+  readonly handedOver?: HandedOver | undefined
+}
+
+/** What a message was handed over with, and a signal that aborts when the channel it came by is gone. */
+export interface HandedOver {
+  readonly lease: Lease
+  readonly gone: AbortSignal
 }
 
 /**
@@ -81,14 +90,12 @@ export function verdictOf(message: object): Verdict | undefined {
   return inspectionOf(message)?.verdict
 }
 
-const NONE: Headers = Object.freeze(Object.create(null) as Record<string, never>)
-
 /**
  * The headers and properties of a message that its signature does not cover. Anyone who can write to the queue can
  * forge them.
  */
 export function unsignedHeaders(message: object): Headers {
-  return inspectionOf(message)?.unsignedHeaders ?? NONE
+  return inspectionOf(message)?.unsignedHeaders ?? NO_HEADERS
 }
 
 /**

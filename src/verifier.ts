@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { KeySource } from './authorized-keys/snapshot.ts'
 import { RootCache } from './batch/root-cache.ts'
 import {
@@ -14,6 +15,7 @@ import {
 } from './checks.ts'
 import { type Clock, ClockWatch, SYSTEM_CLOCK } from './clock.ts'
 import { Counters } from './counters.ts'
+import { PartsDigester } from './covered-parts.ts'
 import { RejectedError, SetupError } from './errors.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
@@ -22,7 +24,7 @@ import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { isFault, parseToken, type Token } from './token.ts'
+import { isFault, type Token, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Warnings } from './warnings.ts'
 
@@ -56,6 +58,8 @@ export interface Verified {
   readonly addressFromToken: boolean
   /** when handling may start at the latest, milliseconds since 1970 */
   readonly expiresAt: number | undefined
+  /** for a message of a batch: the token's own id, and the message's place among how many */
+  readonly batch: { readonly id: string; readonly index: number; readonly size: number } | undefined
   /** what the token was signed over, to tell a copy from another message under the same id */
   readonly digest: string
 }
@@ -75,11 +79,16 @@ export class Verifier {
   readonly warnings: Warnings = new Warnings()
   readonly leaseSeconds: number
   readonly clockSkewSeconds: number
+  readonly #id = randomBytes(12).toString('base64url')
+  #owners = 0
   readonly #keys: KeySource
   readonly #policies: Policies
   #rules: readonly PolicyRule[] | undefined
   readonly #clock: ClockWatch
   readonly #roots = new RootCache()
+  readonly #tokens = new TokenReader(this.#roots.known)
+  readonly #parts = new PartsDigester('base64url')
+  readonly #batchedParts = new PartsDigester('binary')
 
   /** @throws SetupError `option-invalid` */
   constructor(options: VerifierOptions) {
@@ -140,6 +149,11 @@ export class Verifier {
     }
   }
 
+  /** A name for one delivery that no other has, in any process: who has a message in hand, for the replay store. */
+  newOwner(): string {
+    return `${this.#id}.${++this.#owners}`
+  }
+
   /** Asks the keys to look again, after a key nobody knows was seen; undefined where there is nowhere to look. */
   refreshKeys(): Promise<void> | undefined {
     return this.#keys.refresh?.()
@@ -161,7 +175,7 @@ export class Verifier {
   /** The same without throwing. This is the one place where the order of the checks is written. */
   check(received: ReceivedMessage): CheckResult {
     // 1, 2: one header, strict syntax, closed sets
-    const token = parseToken(received.token, this.#roots.known)
+    const token = this.#tokens.read(received.token)
     if (isFault(token)) {
       return (token.code === 'token-missing' && this.#unsigned(received.queue)) || rejected(token.code, token.detail)
     }
@@ -203,8 +217,8 @@ export class Verifier {
     // 9: the very bytes the handler will get
     const altered =
       token.place === undefined
-        ? checkContent(received, token.signed.claims)
-        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher)
+        ? checkContent(received, token.signed.claims, this.#parts)
+        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher, this.#batchedParts)
     if (altered !== undefined) return { ...altered, ...signer }
     key.usage.lastUsedAt = now
     return {
@@ -220,11 +234,12 @@ export class Verifier {
       coveredHeaders: claims.hs ?? [],
       addressFromToken: !policy.delivered,
       expiresAt: claims.exp === undefined ? undefined : claims.exp * 1000,
+      batch: place === undefined ? undefined : { id: claims.jti, index: place.index, size: token.signed.claims.n },
       digest: contentDigest(token),
     }
   }
 
-  /** What may have changed while a verified message waited: its key may be revoked by now, its deadline over. */
+  /** What may have changed while a verified message waited: its key may be revoked or gone by now, its deadline over. */
   recheck(verified: Verified): Rejected | Deferred | undefined {
     const { fingerprint, service } = verified.sender
     const snapshot = this.#keys.snapshot
@@ -235,6 +250,11 @@ export class Verifier {
         fingerprint,
         service,
       }
+    }
+    if (!snapshot.keys.has(verified.key.keyId)) {
+      // Where there is no list of revocations, as in a JWK Set, this is how a key is taken back.
+      const detail = `key ${fingerprint} was taken out of the authorized keys while the message waited`
+      return { ...rejected('key-unknown', detail), fingerprint, service }
     }
     if (verified.expiresAt === undefined) return undefined
     const now = this.#clock.read()
@@ -266,10 +286,9 @@ export class Verifier {
   }
 }
 
-/** What a token id stands for. In a batch the place in the tree says it. */
-function contentDigest({ signed, place }: Token): string {
-  const { claims } = signed
-  return 'mr' in claims ? `${claims.aud} ${claims.mr} ${place?.index}` : `${claims.aud} ${claims.bh} ${claims.hh}`
+/** What a token id stands for. In a batch the id has a place, and the tree says what stands there. */
+function contentDigest({ signed: { claims } }: Token): string {
+  return 'mr' in claims ? `${claims.aud} ${claims.mr}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { uniqueName } from './brokers/index.ts'
 
 /** The packed package, installed into an empty project: every example, and the README's, run as a user runs them. */
 
@@ -52,19 +53,24 @@ describe('examples', () => {
 const url = inject('amqpUrl')
 
 describe.skipIf(url === undefined)("the README's example", () => {
+  // Names that other tests do not use, and that the example's patterns fit as well.
+  const [exchange, queue] = [uniqueName('orders'), uniqueName('orders.created')]
+  const renamed = (code: string): string =>
+    code.replaceAll("'orders.created'", `'${queue}'`).replaceAll("'orders'", `'${exchange}'`)
+
   beforeAll(() =>
     withChannel(async (channel) => {
-      await channel.assertExchange('orders', 'topic', { durable: false })
-      await channel.assertQueue('orders.created', { durable: false })
-      await channel.bindQueue('orders.created', 'orders', 'order.created')
+      await channel.assertExchange(exchange, 'topic', { durable: false })
+      await channel.assertQueue(queue, { durable: false })
+      await channel.bindQueue(queue, exchange, 'order.created')
     }),
   )
 
   afterAll(() =>
     withChannel(async (channel) => {
-      await channel.deleteQueue('orders.created')
-      await channel.deleteQueue('orders.created.dlq')
-      await channel.deleteExchange('orders')
+      await channel.deleteQueue(queue)
+      await channel.deleteQueue(`${queue}.dlq`)
+      await channel.deleteExchange(exchange)
     }),
   )
 
@@ -77,9 +83,9 @@ describe.skipIf(url === undefined)("the README's example", () => {
     const ownLine = consumer.replace('checkout queues="orders.*" ssh-ed25519 AAAA… 2026q4', line.trim())
     expect(ownKey).not.toBe(producer)
     expect(ownLine).not.toBe(consumer)
-    const output = await start('consumer.mjs', ownLine)
-    await start('producer.mjs', ownKey)
-    await expect.poll(output, { timeout: 15_000 }).toContain('checkout sent {"id":1}')
+    const output = await start('consumer.mjs', renamed(ownLine))
+    await start('producer.mjs', renamed(ownKey))
+    await expect.poll(output).toContain('checkout sent {"id":1}')
   })
 })
 

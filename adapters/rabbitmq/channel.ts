@@ -72,7 +72,7 @@ export class GuardedChannel {
       recover: channel.recover.bind(channel),
     }
     this.#gets = new GuardedGets(this)
-    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending))
+    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending), this.gone)
     this.#install()
     channel.on('close', () => this.#end(true))
   }
@@ -82,8 +82,13 @@ export class GuardedChannel {
     return this.#gone.signal
   }
 
+  /** A connection's farewell can overtake the last settlements, the channel's own cannot: it has to close first. */
+  get closesFirst(): boolean {
+    return this.#busy || this.settlements.used
+  }
+
   /** Whether `close` would have to wait. */
-  get busy(): boolean {
+  get #busy(): boolean {
     return this.#underWay.size > 0
   }
 
@@ -128,7 +133,7 @@ export class GuardedChannel {
     clearTimeout(timer)
   }
 
-  /** The same for a connection that closes: its farewell can overtake the last acknowledgements, the channel's own cannot. */
+  /** The same, and closes, for a connection that closes. */
   async finish(): Promise<void> {
     await this.drain()
     try {
@@ -144,8 +149,8 @@ export class GuardedChannel {
 
   #end(gone: boolean): void {
     this.closing = true
-    for (const consumer of this.#consumers.values()) consumer.end(gone)
-    this.#gets.end(gone)
+    for (const consumer of this.#consumers.values()) consumer.end()
+    this.#gets.end()
     if (gone) this.#gone.abort()
   }
 
@@ -158,13 +163,15 @@ export class GuardedChannel {
       this.#answer(() => this.#gets.get(this.#read(queue, options ?? {}), options ?? {}), callback),
     )
     override(channel, 'cancel', (consumerTag, callback) => this.#answer(() => this.#cancel(consumerTag), callback))
-    override(channel, 'recover', (callback) => this.#answer(() => this.#recover(), callback))
+    override(channel, 'recover', (callback) =>
+      this.#answer(() => this.settlements.takeBack(() => invoke(this.original.recover)), callback),
+    )
     override(channel, 'prefetch', (count, global, callback) => {
       if (!global) this.prefetch = count
       return this.original.prefetch(count, global, callback)
     })
     override(channel, 'close', (callback) => {
-      if (!this.busy) return this.original.close(callback)
+      if (!this.#busy) return this.original.close(callback)
       return this.#answer(() => this.drain().then(() => invoke(this.original.close)), callback)
     })
     const { assertQueue } = channel
@@ -199,7 +206,10 @@ export class GuardedChannel {
     // Sent at once, as the plain client does, so that the order of calls on the channel stays what the caller wrote.
     const consuming = consumer.consume()
     this.#consumers.set(consumer.consumerTag, consumer)
-    return this.#started(consumer, consuming, this.prepareDeadLetters(from))
+    const started = this.#started(consumer, consuming, this.prepareDeadLetters(from))
+    // A handler may close the channel before the dead-letter queue is there.
+    this.track(started)
+    return started
   }
 
   async #started(consumer: GuardedConsumer, consuming: Promise<unknown>, preparing: Promise<void>): Promise<unknown> {
@@ -218,11 +228,6 @@ export class GuardedChannel {
     await consumer?.cancelled()
     if (this.#consumers.get(consumerTag) === consumer) this.#consumers.delete(consumerTag)
     return cancelled
-  }
-
-  async #recover(): Promise<unknown> {
-    await this.settlements.takeBack()
-    return await invoke(this.original.recover)
   }
 
   /** Gives a result the way the channel's API does: as a promise, or through the callback. */

@@ -62,7 +62,8 @@ export class ConfirmedChannel {
       try {
         this.#publish.call(this.channel, '', queue, content, options, confirmed)
       } catch (error) {
-        reject(error instanceof RangeError || error instanceof TypeError ? new Unencodable() : error)
+        // What the codec throws is of many kinds, and may quote the header that it could not encode.
+        reject(isClosed(error) ? new ChannelGone(this.#replyCode) : new Unencodable())
       }
     }).finally(() => this.#underWay.delete(id))
   }
@@ -76,6 +77,11 @@ export class ConfirmedChannel {
       if (this.#gone === undefined) throw error
     }
   }
+}
+
+/** amqplib throws an error of this name once a channel or its connection is closing. */
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && error.name === 'IllegalOperationError'
 }
 
 export function codeOf(error: unknown): unknown {

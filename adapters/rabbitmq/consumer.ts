@@ -6,7 +6,7 @@ import type { Admission } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
-import { deliveryOf, viewOf } from './delivery.ts'
+import { deliveryOf } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
 import type { ReadQueue } from './queue.ts'
 
@@ -56,7 +56,7 @@ export class GuardedConsumer {
     const { noAck } = this.#from
     if (!noAck) this.#channel.settlements.withhold(raw)
     const outcome = this.#holds.guard.receive(
-      deliveryOf(this.#channel, this.#from, raw, (admission) => this.#handle(raw, admission)),
+      deliveryOf(this.#channel, this.#from, raw, (admission, view) => this.#handle(raw, admission, view)),
     )
     if (!(outcome instanceof Promise)) return
     if (!noAck) this.#keep(raw)
@@ -80,9 +80,8 @@ export class GuardedConsumer {
   }
 
   /** The channel closes, or is gone. */
-  end(gone: boolean): void {
+  end(): void {
     this.#stop()
-    if (gone) this.#holds.guard.close()
   }
 
   #stop(): void {
@@ -103,15 +102,14 @@ export class GuardedConsumer {
     else void turn.then(tell).catch((error) => this.#channel.userThrew(error))
   }
 
-  #handle(raw: AmqpMessage, admission: Admission): void | Promise<void> {
+  #handle(raw: AmqpMessage, admission: Admission, view: () => AmqpMessage): void | Promise<void> {
     this.#kept.delete(raw)
     const { noAck } = this.#from
-    if (!noAck && (this.#channel.closing || !this.#channel.settlements.handOver(raw, admission))) {
-      // It comes again: the broker has it back, or will have.
-      return admission.release()
-    }
+    if (!noAck && this.#stopping.signal.aborted) return this.#decline(raw, admission)
+    // It comes again: the broker has it back, or is about to.
+    if (!noAck && !this.#channel.settlements.handOver(raw, admission)) return admission.release()
     try {
-      this.#onMessage(viewOf(raw, admission))
+      this.#onMessage(view())
     } catch (error) {
       void admission.release()
       throw error
@@ -119,6 +117,12 @@ export class GuardedConsumer {
     if (!noAck) return
     const committed = admission.commit()
     if (committed instanceof Promise) this.#channel.track(committed)
+  }
+
+  /** It was still being judged when the consumer ended. */
+  async #decline(raw: AmqpMessage, admission: Admission): Promise<void> {
+    await admission.release()
+    await this.#giveBackInOrder(raw)
   }
 
   /** Holds end in any order, all in one go; a quorum queue has messages again in the order they came back. */

@@ -1,30 +1,44 @@
 import type { Admission, Delivery } from '../../src/guard.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
 import type { GuardedChannel } from './channel.ts'
 import type { AmqpMessage } from './client.ts'
 import { toReceived, toView } from './message.ts'
 import type { ReadQueue } from './queue.ts'
 
-/** A delivery as the guard takes it. Without acknowledgements the broker has forgotten the message already. */
+/**
+ * A delivery as the guard takes it. Without acknowledgements the broker has forgotten the message already.
+ *
+ * @param handle gets the message for the handler
+ */
 export function deliveryOf(
   channel: GuardedChannel,
-  { queue, name, noAck, deadLetters }: ReadQueue,
+  { routes, noAck, deadLetters }: ReadQueue,
   raw: AmqpMessage,
-  handle: Delivery<AmqpMessage>['handle'],
+  handle: (admission: Admission, view: () => AmqpMessage) => void | Promise<void>,
 ): Delivery<AmqpMessage> {
-  return {
-    received: toReceived(raw, queue, name),
+  const received = toReceived(raw, routes)
+  const delivery: Delivery<AmqpMessage> = {
+    received,
     native: raw,
-    handle,
+    handle: (admission) => handle(admission, () => viewOf(channel, raw, received, admission)),
     acknowledge: () => (noAck ? undefined : channel.settlements.settle('ack', raw)),
-    ...(!noAck && { reject: () => channel.settlements.settle('reject', raw) }),
     deadLetter: (letter) => channel.sink.store(deadLetters, letter),
   }
+  if (!noAck) delivery.reject = () => channel.settlements.settle('reject', raw)
+  return delivery
 }
 
 /** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
-export function viewOf(raw: AmqpMessage, { verdict, verified, release }: Admission): AmqpMessage {
-  if (verified !== undefined) return toView(raw, verified, { verdict, release })
-  mark(raw, { verdict, unsignedHeaders: {}, release })
+function viewOf(
+  { gone }: GuardedChannel,
+  raw: AmqpMessage,
+  received: ReceivedMessage,
+  admission: Admission,
+): AmqpMessage {
+  const { verdict, verified, release } = admission
+  const inspection = { verdict, release, handedOver: { lease: admission, gone } }
+  if (verified !== undefined) return toView(raw, received, verified, inspection)
+  mark(raw, { ...inspection, unsignedHeaders: {} })
   return raw
 }

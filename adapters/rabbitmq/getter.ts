@@ -1,6 +1,6 @@
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke } from './client.ts'
-import { deliveryOf, viewOf } from './delivery.ts'
+import { deliveryOf } from './delivery.ts'
 import { Holds } from './holds.ts'
 import type { ReadQueue } from './queue.ts'
 
@@ -24,10 +24,9 @@ export class GuardedGets {
     return this.#lookOn(from, options, first)
   }
 
-  end(gone: boolean): void {
+  end(): void {
     this.#ended = true
     this.#holds?.letGo()
-    if (gone) this.#holds?.guard.close()
   }
 
   #ask({ queue }: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {
@@ -63,10 +62,10 @@ export class GuardedGets {
     const holds = this.#holds
     let view: AmqpMessage | undefined
     const outcome = holds.guard.receive(
-      deliveryOf(this.#channel, from, raw, (admission) => {
+      deliveryOf(this.#channel, from, raw, (admission, viewed) => {
         if (from.noAck) void admission.commit()
         else if (!settlements.handOver(raw, admission)) return admission.release()
-        view = viewOf(raw, admission)
+        view = viewed()
       }),
     )
     if (!(outcome instanceof Promise)) return view

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import type { HeaderValue } from '../../src/message.ts'
 
 /** AMQP header tables as the core sees them, without a prototype, so that `__proto__` is a name like any other. Pure. */
@@ -9,6 +10,21 @@ const DEEPEST_SENT = 20
 
 /** amqplib decodes some thousand levels, more than any code that walks them has stack for. */
 const DEEPEST_RECEIVED = 64
+
+/** A header table of the caller's as it is now, inherited names included, since amqplib encodes them too. */
+export function copiedTable(table: object): Record<string, unknown> {
+  const copy: Record<string, unknown> = emptyTable()
+  for (const name in table) copy[name] = (table as Record<string, unknown>)[name]
+  return copy
+}
+
+/** Whether values look the same after their trip over the wire: text, numbers and the like. */
+export function isFlat(table: Readonly<Record<string, unknown>>): boolean {
+  for (const name in table) {
+    if (typeof table[name] === 'object' && table[name] !== null) return false
+  }
+  return true
+}
 
 /** A header table as it will look after its trip over the wire. Inherited names count, since amqplib encodes them too. */
 export function sentTable(table: object | undefined | null, depth = 0): Table {
@@ -56,23 +72,37 @@ function taggedValue(tagged: { '!': unknown; value?: unknown }, depth: number): 
 /**
  * A header table as it was received, own names only: amqplib lets a table called `__proto__` become the prototype of the
  * one around it, from where it would lend names to it. What nests deeper than 64 levels is cut.
+ *
+ * @param except a name to leave out
  */
-export function receivedTable(table: object | undefined | null): Table {
-  return copyReceived(table ?? {}, emptyTable(), 0)
+export function receivedTable(table: object | undefined | null, except?: string): Table {
+  return copyReceived(table ?? {}, emptyTable(), 0, except)
 }
 
-function copyReceived(table: object, copy: Table, depth: number): Table {
+/** One value of such a table; undefined where it has none of its own. */
+export function receivedEntry(table: object | undefined | null, name: string): HeaderValue {
+  if (table === undefined || table === null || !Object.hasOwn(table, name)) return undefined
+  return receivedValue((table as Record<string, unknown>)[name], 1)
+}
+
+function copyReceived(table: object, copy: Table, depth: number, except?: string): Table {
   for (const name of Object.keys(table)) {
-    copy[name] = receivedValue((table as Record<string, unknown>)[name], depth + 1)
+    if (name !== except) put(copy, name, receivedValue((table as Record<string, unknown>)[name], depth + 1))
   }
   const prototype: unknown = Object.getPrototypeOf(table)
-  if (prototype === Object.prototype || prototype === null) return copy
-  const value = receivedValue(prototype, depth + 1)
-  return Object.defineProperty(copy, '__proto__', { value, configurable: true, enumerable: true, writable: true })
+  if (prototype !== Object.prototype && prototype !== null) put(copy, '__proto__', receivedValue(prototype, depth + 1))
+  return copy
+}
+
+/** Also a table's own `__proto__`, which amqplib makes of the second one where the first was null. */
+function put(copy: Table, name: string, value: HeaderValue): void {
+  if (name !== '__proto__') copy[name] = value
+  else Object.defineProperty(copy, name, { value, configurable: true, enumerable: true, writable: true })
 }
 
 function receivedValue(value: unknown, depth: number): HeaderValue {
-  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value as HeaderValue
+  // Not `instanceof`: a table whose `__proto__` are bytes would count as bytes, and every use of it would throw.
+  if (typeof value !== 'object' || value === null || types.isUint8Array(value)) return value as HeaderValue
   if (depth > DEEPEST_RECEIVED) return null
   if (Array.isArray(value)) return value.map((item) => receivedValue(item, depth + 1))
   return copyReceived(value, {}, depth)

@@ -12,7 +12,7 @@ export class Holds {
   readonly guard: Guard<AmqpMessage>
   #holding: AbortController = controller()
 
-  /** @param gone aborts when the channel is gone */
+  /** @param gone aborts when the channel is gone: also that of a consumer which was cancelled long before */
   constructor(verifier: Verifier, options: RabbitmqConsumerOptions, gone: AbortSignal) {
     const signal = (): AbortSignal => this.#holding.signal
     this.guard = new Guard<AmqpMessage>(verifier, {

@@ -77,13 +77,16 @@ export function wrapConsumer<Client extends RabbitmqClient>(
   return client
 }
 
-/** Closing a connection ends its channels at once: dead letters and commits under way are waited for first. */
+/**
+ * Closing a connection ends its channels at once: dead letters and commits under way are waited for first, and the last
+ * settlements are sent.
+ */
 function drainBeforeClose(connection: ConnectionLike, guarded: () => ReadonlySet<GuardedChannel>): void {
   const close = connection.close.bind(connection)
   override(connection, 'close', (callback?: Callback) => {
-    const busy = [...guarded()].filter((channel) => channel.busy)
-    if (busy.length === 0) return close(callback)
-    const closed = Promise.all(busy.map((channel) => channel.finish())).then(() => invoke(close))
+    const first = [...guarded()].filter((channel) => channel.closesFirst)
+    if (first.length === 0) return close(callback)
+    const closed = Promise.all(first.map((channel) => channel.finish())).then(() => invoke(close))
     if (callback === undefined) return closed
     void closed.then(
       () => callback(null),

@@ -1,11 +1,11 @@
-import type { CoveredProperties, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
+import type { CoveredProperties, Headers, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
 import { address, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
 import { printable } from '../../src/text.ts'
 import { type Inspection, mark } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verifier.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
-import { receivedTable, sentTable } from './headers.ts'
+import { isFlat, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -36,35 +36,63 @@ export function destinationOf(exchange: string, routingKey: string): string {
 
 /** What `publish` was asked to send, for signing. */
 export function toMessage(destination: string, content: Uint8Array, options: PublishOptions): Message {
+  const headers = (options.headers ?? {}) as Table
   return {
     destination,
     payload: content,
     properties: coveredProperties(options as AmqpProperties),
-    headers: sentTable(options.headers),
+    headers: isFlat(headers) ? headers : sentTable(headers),
   }
 }
 
-/**
- * A delivery, for verifying.
- *
- * @param queue the queue that is consumed
- * @param name what policies call it
- */
-export function toReceived(raw: AmqpMessage, queue: string, name: string): ReceivedMessage {
-  const { exchange, routingKey } = raw.fields
-  const { appId, userId } = raw.properties
-  const headers = receivedTable(raw.properties.headers)
-  const token = headers[TOKEN_HEADER]
-  delete headers[TOKEN_HEADER]
-  const who = `${appId === undefined ? '' : `, app-id ${appId}`}${userId === undefined ? '' : `, user-id ${userId}`}`
+/** A delivery, for verifying. */
+export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
+  const { headers } = raw.properties
+  const { deliveredBy, origin } = routes.of(raw)
   return {
-    queue: name,
-    deliveredBy: deliveredBy(exchange, routingKey, queue),
-    token,
+    queue: routes.name,
+    consumer: routes.consumer,
+    deliveredBy,
+    token: receivedEntry(headers, TOKEN_HEADER),
     payload: raw.content,
     properties: coveredProperties(raw.properties),
-    headers,
-    origin: printable(`exchange ${exchange || '(default)'}, routing key ${routingKey}${who}`).slice(0, 300),
+    headers: receivedTable(headers, TOKEN_HEADER),
+    origin,
+  }
+}
+
+interface Route {
+  readonly deliveredBy: readonly string[]
+  readonly origin: string
+}
+
+/** The ways that messages took to a queue. Those that follow each other mostly took the same, so the last is kept. */
+export class Routes {
+  /** what policies call the queue */
+  readonly name: string
+  /** queues that share a name are read apart from each other: each has its own copy of what a fanout sends */
+  readonly consumer: string | undefined
+  readonly #queue: string
+  #last: readonly unknown[] = []
+  #route: Route | undefined
+
+  constructor(queue: string, name: string) {
+    this.#queue = queue
+    this.name = name
+    this.consumer = name === queue ? undefined : queue
+  }
+
+  of({ fields: { exchange, routingKey }, properties: { appId, userId } }: AmqpMessage): Route {
+    const [lastExchange, lastKey, lastApp, lastUser] = this.#last
+    const isSame = exchange === lastExchange && routingKey === lastKey && appId === lastApp && userId === lastUser
+    if (this.#route !== undefined && isSame) return this.#route
+    const who = `${appId === undefined ? '' : `, app-id ${appId}`}${userId === undefined ? '' : `, user-id ${userId}`}`
+    this.#last = [exchange, routingKey, appId, userId]
+    this.#route = {
+      deliveredBy: deliveredBy(exchange, routingKey, this.#queue),
+      origin: printable(`exchange ${exchange || '(default)'}, routing key ${routingKey}${who}`).slice(0, 300),
+    }
+    return this.#route
   }
 }
 
@@ -81,19 +109,14 @@ function deliveredBy(exchange: string, routingKey: string, queue: string): strin
 /** The message the handler gets: what was signed, and the broker's own metadata. */
 export function toView(
   raw: AmqpMessage,
+  received: ReceivedMessage,
   verified: Verified,
   inspection: Omit<Inspection, 'unsignedHeaders'>,
 ): AmqpMessage {
   const { properties, fields, content } = raw
-  const { visible, unsigned } = splitHeaders(receivedTable(properties.headers), verified.coveredHeaders, BROKER_HEADERS)
-  const token = unsigned[TOKEN_HEADER]
-  delete unsigned[TOKEN_HEADER]
+  const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, BROKER_HEADERS)
   // A message that is forwarded with its headers carries its token along.
-  if (token !== undefined) visible[TOKEN_HEADER] = token
-  for (const [name, property] of UNSIGNED_PROPERTIES) {
-    const value = properties[property]
-    if (value !== undefined) unsigned[name] = value as HeaderValue
-  }
+  visible[TOKEN_HEADER] = received.token as HeaderValue
   const view: AmqpMessage = {
     fields: verified.addressFromToken ? { ...fields, ...signedAddress(verified.sender.destination) } : { ...fields },
     properties: {
@@ -115,7 +138,8 @@ export function toView(
     },
     content,
   }
-  const full = { ...inspection, unsignedHeaders: unsigned }
+  const { verdict, release, handedOver } = inspection
+  const full = { verdict, release, handedOver, unsignedHeaders: withProperties(unsigned, properties) }
   mark(view, full)
   mark(visible, full)
   return view
@@ -128,6 +152,18 @@ const UNSIGNED_PROPERTIES = [
   ['@user-id', 'userId'],
   ['@cluster-id', 'clusterId'],
 ] as const
+
+/** Properties that no signature covers stand among the unsigned headers, under names that no header has. */
+function withProperties(unsigned: Headers, properties: AmqpProperties): Headers {
+  let all: Record<string, HeaderValue> | undefined
+  for (const [name, property] of UNSIGNED_PROPERTIES) {
+    const value = properties[property]
+    if (value === undefined) continue
+    all ??= Object.assign(Object.create(null) as Record<string, HeaderValue>, unsigned)
+    all[name] = value as HeaderValue
+  }
+  return all ?? unsigned
+}
 
 function signedAddress(destination: string): { exchange: string; routingKey: string } {
   const [exchange = '', routingKey = ''] = parseAddress('amqp', destination) ?? []

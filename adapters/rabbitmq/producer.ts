@@ -6,6 +6,7 @@ import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import type { Callback, ChannelLike, PublishOptions } from './client.ts'
 import { GatheredPublishes } from './gathered.ts'
+import { copiedTable } from './headers.ts'
 import { destinationOf, toMessage } from './message.ts'
 import type { RabbitmqProducerOptions } from './options.ts'
 
@@ -13,6 +14,7 @@ import type { RabbitmqProducerOptions } from './options.ts'
 export function signPublishes(channel: ChannelLike, signer: Signer, how: RabbitmqProducerOptions): void {
   const publish = channel.publish
   const gathered = how.batch ? new GatheredPublishes(channel, signer) : undefined
+  const destinations = new Destinations()
   override(channel, 'publish', (exchange, routingKey, content, given, ...rest) => {
     const plainly = (): boolean => {
       gathered?.flush()
@@ -27,8 +29,7 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
       void inspectionOf((given as PublishOptions).headers)?.release()
       return plainly()
     }
-    const destination = destinationOf(wellFormed(exchange ?? ''), wellFormed(routingKey ?? ''))
-    const message = toMessage(destination, content, options)
+    const message = toMessage(destinations.of(exchange ?? '', routingKey ?? ''), content, options)
     const send = (token: string, body: Buffer): boolean => {
       options.headers[TOKEN_HEADER] = token
       return publish.call(channel, exchange, routingKey, body, options, ...rest)
@@ -46,6 +47,23 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
 /** Undefined is the empty string to amqplib. */
 function isShortString(value: unknown): value is string | undefined {
   return value === undefined || (typeof value === 'string' && Buffer.byteLength(value) < 256)
+}
+
+/** The last one is kept: a program mostly publishes to one place for a while. */
+class Destinations {
+  #exchange: string | undefined
+  #routingKey: string | undefined
+  #destination = ''
+
+  /** @throws SetupError `destination-invalid` */
+  of(exchange: string, routingKey: string): string {
+    if (exchange !== this.#exchange || routingKey !== this.#routingKey) {
+      this.#destination = destinationOf(wellFormed(exchange), wellFormed(routingKey))
+      this.#exchange = exchange
+      this.#routingKey = routingKey
+    }
+    return this.#destination
+  }
 }
 
 function wellFormed(name: string): string {
@@ -82,12 +100,13 @@ const OPTION_NAMES = [
  */
 function snapshot(given: unknown): (PublishOptions & { headers: Record<string, unknown> }) | undefined {
   const options = (given ?? {}) as PublishOptions
-  const copy = Object.create(null) as Record<string, unknown>
-  for (const name in options) copy[name] = options[name]
-  for (const name of OPTION_NAMES) copy[name] ??= options[name]
-  const headers = Object.create(null) as Record<string, unknown>
   const table = options.headers || {}
   if (typeof table !== 'object' && typeof table !== 'function') return undefined
-  for (const name in table) headers[name] = table[name]
-  return Object.assign(copy, { headers })
+  const copy: Record<string, unknown> = {}
+  for (const name in options) {
+    // No option has this name, and it would be no property.
+    if (name !== '__proto__') copy[name] = options[name]
+  }
+  for (const name of OPTION_NAMES) copy[name] ??= options[name]
+  return Object.assign(copy, { headers: copiedTable(table) })
 }

@@ -2,7 +2,7 @@ import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import type { ConsumeOptions } from './client.ts'
-import { DIRECT_REPLY_TO } from './message.ts'
+import { DIRECT_REPLY_TO, Routes } from './message.ts'
 import type { RabbitmqConsumerOptions } from './options.ts'
 
 /** A queue that `consume` or `get` was asked to read. */
@@ -11,6 +11,7 @@ export interface ReadQueue {
   readonly queue: string
   /** what policies and key lines call it */
   readonly name: string
+  readonly routes: Routes
   readonly noAck: boolean
   /** the queue for its dead letters */
   readonly deadLetters: string
@@ -32,7 +33,8 @@ export function readQueue(queue: unknown, { noAck }: ConsumeOptions, options: Ra
     )
   }
   const name = options.queueName?.(queue) ?? queue
-  return { queue, name, noAck: Boolean(noAck), deadLetters: deadLettersOf(queue, name, options) }
+  const routes = new Routes(queue, name)
+  return { queue, name, routes, noAck: Boolean(noAck), deadLetters: deadLettersOf(queue, name, options) }
 }
 
 function deadLettersOf(queue: string, name: string, options: RabbitmqConsumerOptions): string {

@@ -1,4 +1,6 @@
 import type { Admission } from '../../src/guard.ts'
+import type { Lease } from '../../src/leases.ts'
+import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import { type AmqpMessage, type ChannelLike, takesCallbacks } from './client.ts'
 
@@ -7,10 +9,13 @@ interface Handed {
   readonly admission: Admission
 }
 
+/** Stands for a message that is not the user's to settle. */
+const WITHHELD = 'withheld'
+
 type Verb = (raw: AmqpMessage) => unknown
 
 /** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
-type First = (admission: Admission) => boolean | Promise<boolean>
+type First = (lease: Lease) => boolean | Promise<boolean>
 
 /** No delivery has this tag, so the broker answers as it does to any it does not know: 406 closes the channel. */
 const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
@@ -21,21 +26,26 @@ const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
  * message whose dead letter is pending is never among them.
  */
 export class Settlements {
-  readonly #handed = new Map<number, Handed>()
-  /** tags the user has not seen yet, or never will */
-  readonly #withheld = new Set<number>()
+  /** by tag, in the order of arrival: what the user has, and what the user has not seen yet or never will */
+  readonly #unsettled = new Map<number, Handed | typeof WITHHELD>()
   /** settled by the user while the replay store is being told, until the broker is */
   readonly #settling = new Map<number, Promise<void>>()
+  #used = false
+  #takingBack = false
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
+  readonly #gone: AbortSignal
 
+  /** @param gone aborts when the channel is gone */
   constructor(
     channel: ChannelLike,
     original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>,
     track: (pending: Promise<unknown>) => void,
+    gone: AbortSignal,
   ) {
     this.#original = original
     this.#track = track
+    this.#gone = gone
     // The callback API's methods can be chained.
     const chained = takesCallbacks(channel) ? channel : undefined
     override(channel, 'ack', (message, allUpTo) => {
@@ -60,39 +70,65 @@ export class Settlements {
     })
   }
 
-  /** A message arrived and is ours until it is handed over. */
-  withhold(raw: AmqpMessage): void {
-    this.#withheld.add(raw.fields.deliveryTag)
+  /** Whether there was anything to settle. */
+  get used(): boolean {
+    return this.#used
   }
 
-  /** From now on the user may settle it. False: the broker has taken it back meanwhile. */
+  /** A message arrived and is ours until it is handed over. */
+  withhold(raw: AmqpMessage): void {
+    this.#used = true
+    this.#unsettled.set(raw.fields.deliveryTag, WITHHELD)
+  }
+
+  /** From now on the user may settle it. False: the broker has taken it back meanwhile, or is about to. */
   handOver(raw: AmqpMessage, admission: Admission): boolean {
     const { deliveryTag } = raw.fields
-    if (!this.#withheld.delete(deliveryTag)) return false
-    this.#handed.set(deliveryTag, { raw, admission })
+    if (this.#takingBack || this.#unsettled.get(deliveryTag) !== WITHHELD) return false
+    this.#unsettled.set(deliveryTag, { raw, admission })
     return true
   }
 
   /** Settles a message that the user never saw. */
   settle(how: 'ack' | 'requeue' | 'reject', raw: AmqpMessage): void {
-    if (!this.#withheld.delete(raw.fields.deliveryTag)) return
+    const { deliveryTag } = raw.fields
+    if (this.#unsettled.get(deliveryTag) !== WITHHELD) return
+    this.#unsettled.delete(deliveryTag)
     if (how === 'ack') this.#original.ack(raw)
     else if (how === 'reject') this.#original.reject(raw, false)
     else this.#original.nack(raw, false, true)
   }
 
-  /** The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. */
-  async takeBack(): Promise<void> {
-    const handed = [...this.#handed.values()]
-    this.#handed.clear()
-    this.#withheld.clear()
+  /**
+   * The broker takes back everything: what is in hand is not done with, and nothing of it can be settled any more. Nothing
+   * is handed over until the broker is told, or it would be taken back behind its user's back.
+   */
+  async takeBack<Result>(recover: () => Promise<Result>): Promise<Result> {
+    const released: (void | Promise<void>)[] = []
+    this.#takingBack = true
+    for (const [deliveryTag, unsettled] of this.#unsettled) {
+      if (unsettled === WITHHELD) continue
+      this.#unsettled.delete(deliveryTag)
+      released.push(unsettled.admission.release())
+    }
+    await Promise.all(released)
+    this.#unsettled.clear()
     this.#settling.clear()
-    await Promise.all(handed.map(({ admission }) => admission.release()))
+    this.#takingBack = false
+    return await recover()
   }
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
     const { deliveryTag } = message.fields
-    const handed = this.#handed.get(deliveryTag)
+    const { handedOver } = inspectionOf(message) ?? {}
+    if (handedOver?.gone.aborted && handedOver.gone !== this.#gone) {
+      // amqp-connection-manager asks the channel of now, where the tag stands for another message. The broker has this one back.
+      const told = first(handedOver.lease)
+      if (told instanceof Promise) this.#track(told)
+      return
+    }
+    const unsettled = this.#unsettled.get(deliveryTag)
+    const handed = unsettled === WITHHELD ? undefined : unsettled
     const settling = this.#settling.get(deliveryTag)
     if (allUpTo && (handed !== undefined || deliveryTag === 0)) {
       // Tag 0 with "multiple" means all, as in AMQP.
@@ -105,7 +141,7 @@ export class Settlements {
         if (this.#settling.get(deliveryTag) !== settling) verb(message)
       })
       this.#track(behind)
-    } else if (this.#withheld.has(deliveryTag)) {
+    } else if (unsettled === WITHHELD) {
       // To the user there is no such message.
       verb({ ...message, fields: { ...message.fields, deliveryTag: UNKNOWN_TAG } })
     } else {
@@ -114,14 +150,22 @@ export class Settlements {
     }
   }
 
+  /** On a channel that is gone each of them throws; the replay store hears of all before that. */
   #settleUpTo(tag: number, first: First, verb: Verb): void {
-    for (const [deliveryTag, handed] of this.#handed) {
-      if (deliveryTag <= tag) this.#settleOne(deliveryTag, handed, first, verb)
+    const thrown: unknown[] = []
+    for (const [deliveryTag, unsettled] of this.#unsettled) {
+      if (deliveryTag > tag || unsettled === WITHHELD) continue
+      try {
+        this.#settleOne(deliveryTag, unsettled, first, verb)
+      } catch (error) {
+        thrown.push(error)
+      }
     }
+    if (thrown.length > 0) throw thrown[0]
   }
 
   #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {
-    this.#handed.delete(deliveryTag)
+    this.#unsettled.delete(deliveryTag)
     const ready = first(admission)
     if (!(ready instanceof Promise)) {
       if (ready) verb(raw)
@@ -139,9 +183,9 @@ export class Settlements {
   }
 }
 
-const commit: First = (admission) => admission.commit()
+const commit: First = (lease) => lease.commit()
 
-const release: First = (admission) => {
-  const released = admission.release()
+const release: First = (lease) => {
+  const released = lease.release()
   return released instanceof Promise ? released.then(() => true) : true
 }

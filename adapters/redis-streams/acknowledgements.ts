@@ -1,4 +1,4 @@
-import { type Admissions, entryKey } from './admissions.ts'
+import type { Admissions } from './admissions.ts'
 import type { CommandLike } from './client.ts'
 import { textOf } from './message.ts'
 import { parseAck } from './reads.ts'
@@ -15,22 +15,23 @@ const NO_ENTRY = '0-0'
 export function acknowledge(command: CommandLike, admissions: Admissions): boolean | Promise<boolean> {
   const ack = parseAck(command)
   const stream = ack && textOf(ack.key)
-  if (ack === undefined || stream === undefined) return true
+  const handed = ack && stream !== undefined ? admissions.find(stream, ack.group) : undefined
+  if (ack === undefined || handed === undefined) return true
   const committing: Promise<boolean>[] = []
   let may = true
   const args = [...command.args]
   for (let index = ack.firstId; index < args.length; index++) {
-    const key = entryKey(stream, ack.group, fullId(String(args[index])))
-    if (admissions.isWithheld(key)) args[index] = NO_ENTRY
-    const committed = admissions.handed(key)?.commit()
+    const id = fullId(String(args[index]))
+    if (handed.isWithheld(id)) args[index] = NO_ENTRY
+    const committed = handed.handed(id)?.commit()
     if (committed instanceof Promise) {
       committing.push(
         committed.then((done) => {
-          if (done) admissions.settled(key)
+          if (done) handed.settled(id)
           return done
         }),
       )
-    } else if (committed === true) admissions.settled(key)
+    } else if (committed === true) handed.settled(id)
     else if (committed === false) may = false
   }
   command.args = args

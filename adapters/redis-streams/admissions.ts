@@ -1,19 +1,27 @@
 import type { Admission } from '../../src/guard.ts'
 import type { Verifier } from '../../src/verifier.ts'
 
-/** The most handed-over entries whose acknowledgement is awaited; whoever claims entries away never tells us. */
+/** The most handed-over entries of a group whose acknowledgement is awaited; whoever claims entries away never tells us. */
 const MAX_HANDED = 100_000
 
-/** What was handed over and not acknowledged, and what is not the user's to acknowledge, since its dead letter is pending. */
-export class Admissions {
+/**
+ * What one group was handed of a stream and has not acknowledged, and what is not the user's to acknowledge, since its dead
+ * letter is pending. By the ids of entries.
+ */
+export class GroupAdmissions {
   readonly #handed = new Map<string, Admission>()
   readonly #withheld = new Map<string, number>()
+  /** the one that is being judged at this moment */
+  judged: string | undefined
 
-  handOver(key: string, admission: Admission): void {
-    // The same entry read again: its old lease is another owner's by now, so letting go of it changes nothing.
-    void this.#handed.get(key)?.release()
-    this.#handed.delete(key)
-    this.#handed.set(key, admission)
+  handOver(id: string, admission: Admission): void {
+    const earlier = this.#handed.get(id)
+    if (earlier !== undefined) {
+      // The same entry read again: its old lease is another owner's by now, so letting go of it changes nothing.
+      void earlier.release()
+      this.#handed.delete(id)
+    }
+    this.#handed.set(id, admission)
     if (this.#handed.size <= MAX_HANDED) return
     for (const [oldest, abandoned] of this.#handed) {
       this.#handed.delete(oldest)
@@ -22,32 +30,49 @@ export class Admissions {
     }
   }
 
-  handed(key: string): Admission | undefined {
-    return this.#handed.get(key)
+  handed(id: string): Admission | undefined {
+    return this.#handed.get(id)
   }
 
-  settled(key: string): void {
-    this.#handed.delete(key)
+  settled(id: string): void {
+    this.#handed.delete(id)
   }
 
-  withhold(key: string): void {
-    this.#withheld.set(key, (this.#withheld.get(key) ?? 0) + 1)
+  withhold(id: string): void {
+    this.#withheld.set(id, (this.#withheld.get(id) ?? 0) + 1)
   }
 
-  letGo(key: string): void {
-    const left = (this.#withheld.get(key) ?? 1) - 1
-    if (left === 0) this.#withheld.delete(key)
-    else this.#withheld.set(key, left)
+  letGo(id: string): void {
+    const left = (this.#withheld.get(id) ?? 1) - 1
+    if (left === 0) this.#withheld.delete(id)
+    else this.#withheld.set(id, left)
   }
 
-  isWithheld(key: string): boolean {
-    return this.#withheld.has(key)
+  isWithheld(id: string): boolean {
+    return id === this.judged || this.#withheld.has(id)
   }
 }
 
-/** Names an entry as one group sees it. */
-export function entryKey(stream: string, group: string, id: string): string {
-  return JSON.stringify([stream, group, id])
+export class Admissions {
+  readonly #groups = new Map<string, GroupAdmissions>()
+
+  of(stream: string, group: string): GroupAdmissions {
+    const known = this.find(stream, group)
+    if (known !== undefined) return known
+    const admissions = new GroupAdmissions()
+    this.#groups.set(groupKey(stream, group), admissions)
+    return admissions
+  }
+
+  /** undefined: nothing was read there yet */
+  find(stream: string, group: string): GroupAdmissions | undefined {
+    return this.#groups.get(groupKey(stream, group))
+  }
+}
+
+/** Names a stream as one group sees it. */
+export function groupKey(stream: string, group: string): string {
+  return JSON.stringify([stream, group])
 }
 
 const ADMISSIONS: unique symbol = Symbol.for('queue-key-auth.redis-streams.admissions') as never

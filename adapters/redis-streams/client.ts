@@ -28,10 +28,10 @@ export type CommandConstructor = new (
   options: { readonly replyEncoding: string | null },
 ) => CommandLike
 
-/** What `pipeline()` and `multi()` give. */
+/** What `pipeline()` and `multi()` give. An argument that is undefined would be sent, so there is one or there is none. */
 export interface PipelineLike {
-  readonly _queue?: readonly CommandLike[]
-  exec(callback?: unknown): Promise<unknown>
+  readonly _queue: readonly CommandLike[]
+  exec(...callback: unknown[]): Promise<unknown>
 }
 
 /** Anything `wrapProducer`, `wrapConsumer` and `consumeStream` take: a `Redis` or a `Cluster`. */
@@ -75,9 +75,4 @@ export function openConnection(client: RedisClient): RedisClient {
     ...override,
     redisOptions: { keyPrefix: '', protocol: 2, replyMapping: 'legacy' },
   })
-}
-
-/** Bytes as the server has them. */
-export function bytes(argument: Argument): Buffer {
-  return typeof argument === 'string' ? Buffer.from(argument) : argument
 }

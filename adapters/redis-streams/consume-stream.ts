@@ -164,14 +164,14 @@ class Consumption implements StreamConsumer {
       const last = page.at(-1)
       // A reconnect meanwhile wants it from the beginning.
       if (this.#pendingAfter === after) this.#pendingAfter = last && String(last[0])
-      entries.take(page, await this.#group.deliveryCounts(page, entries.inHand))
+      entries.take(page, await this.#group.deliveryCounts(page))
     } else if (performance.now() >= this.#claimAt) {
       const { cursor, entries: page } = await this.#group.claimIdle(claimIdleMs, this.#claimCursor, room)
       this.#claimCursor = cursor
       if (cursor === '0-0') this.#claimAt = performance.now() + claimIdleMs / 2
-      entries.take(page, await this.#group.deliveryCounts(page, entries.inHand))
+      entries.take(page, await this.#group.deliveryCounts(page))
     } else {
-      entries.take(await this.#group.readNew(room, blockMs), new Map())
+      entries.take(await this.#group.readNew(room, blockMs))
     }
   }
 

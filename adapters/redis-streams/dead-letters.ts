@@ -1,12 +1,24 @@
 import { UnstorableError } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
+import { Acknowledger } from './acknowledger.ts'
 import type { RedisClient } from './client.ts'
 import { deadLetterStreamOf, type Explanation, FORMS, type Form, MAX_SCRIPT_FIELDS } from './dead-letter-form.ts'
 import type { StreamEntry } from './message.ts'
 
-/** When XADD fails the script ends there, so that nothing is acknowledged. In a MULTI the XACK would run all the same. */
+/**
+ * When XADD fails the script ends there, so that nothing is acknowledged. In a MULTI the XACK would run all the same.
+ *
+ * An entry that is not pending any more, and still in its stream, was settled by an earlier run of this script (a reply was
+ * lost, or the entry was read again meanwhile) or by somebody else: no second letter. One that is gone from its stream
+ * may be nowhere else than in our hands, so it is stored in any case.
+ */
 const STORE_AND_ACKNOWLEDGE = `
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
+if not pending.err and #pending == 0 then
+  local entry = redis.pcall('XRANGE', KEYS[1], ARGV[2], ARGV[2])
+  if not entry.err and #entry == 1 then return 0 end
+end
 redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
 return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
 `
@@ -18,9 +30,11 @@ const ABOUT_THE_ENTRY = /too many results to unpack|too large to be stored|excee
 export class DeadLetterSink {
   readonly #open: () => RedisClient
   readonly #nameOf: (stream: string) => string
+  readonly #acknowledger: Acknowledger
 
   constructor(open: () => RedisClient, nameOf: (stream: string) => string = deadLetterStreamOf) {
     this.#open = open
+    this.#acknowledger = new Acknowledger(open)
     this.#nameOf = nameOf
   }
 
@@ -46,8 +60,8 @@ export class DeadLetterSink {
     throw new UnstorableError(`no form of it can be written to the stream ${quote(name)}`)
   }
 
-  async acknowledge({ stream, group, id }: StreamEntry): Promise<void> {
-    await this.#open().call('XACK', stream, group, id)
+  acknowledge(entry: StreamEntry): Promise<void> {
+    return this.#acknowledger.acknowledge(entry)
   }
 
   async #write(name: string, entry: StreamEntry, form: Form): Promise<void> {

@@ -1,38 +1,44 @@
-import { explanationHeaders } from '../../src/dead-letter.ts'
+import { type DeadLetter, explanationHeaders } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
-import type { Admissions } from './admissions.ts'
-import { entryKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { type StreamEntry, toReceived } from './message.ts'
+import type { ReceivedEntry, StreamEntry } from './message.ts'
+
+type Handle = (admission: Admission) => void | Promise<void>
 
 /** An entry on its way through the guard. */
-export function deliveryOf<Native>(
-  entry: StreamEntry,
-  native: Native,
-  sink: DeadLetterSink,
-  handle: (admission: Admission) => void | Promise<void>,
-): Delivery<Native> {
-  let acknowledged = false
-  return {
-    received: toReceived(entry),
-    native,
-    handle,
-    // One script stores the dead letter and acknowledges.
-    acknowledge: () => (acknowledged ? undefined : sink.acknowledge(entry)),
-    async deadLetter(letter) {
-      await sink.store(entry, explanationHeaders(letter))
-      acknowledged = true
-    },
+export class EntryDelivery implements Delivery<StreamEntry> {
+  readonly native: StreamEntry
+  readonly received: ReceivedEntry
+  readonly handle: Handle
+  readonly held: () => void
+  readonly #sink: DeadLetterSink
+  #acknowledged = false
+
+  constructor(
+    entry: StreamEntry,
+    received: ReceivedEntry,
+    sink: DeadLetterSink,
+    handle: Handle,
+    held: () => void = nothing,
+  ) {
+    this.native = entry
+    this.received = received
+    this.handle = handle
+    this.held = held
+    this.#sink = sink
+  }
+
+  acknowledge(): void | Promise<void> {
+    if (!this.#acknowledged) return this.#sink.acknowledge(this.native)
+  }
+
+  /** One script stores the dead letter and acknowledges. */
+  async deadLetter(letter: DeadLetter<StreamEntry>): Promise<void> {
+    await this.#sink.store(this.native, explanationHeaders(letter))
+    this.#acknowledged = true
   }
 }
 
-/** Runs until it is settled, during which the entry is not the user's to acknowledge. */
-export function withhold(admissions: Admissions, { stream, group, id }: StreamEntry): () => void {
-  const key = entryKey(stream, group, id)
-  let withheld = true
-  admissions.withhold(key)
-  return () => {
-    if (withheld) admissions.letGo(key)
-    withheld = false
-  }
+function nothing(): undefined {
+  return undefined
 }

@@ -2,13 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { publish } from '../../src/events.ts'
 import { type Admission, Guard } from '../../src/guard.ts'
+import { NO_HEADERS } from '../../src/message.ts'
 import { printable, quote } from '../../src/text.ts'
 import { mark } from '../../src/verdict.ts'
 import type { RedisClient } from './client.ts'
 import type { ConsumeStreamOptions, StreamMessage } from './consume-stream.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { deliveryOf } from './delivery.ts'
-import { pairs, type StreamEntry, withoutToken } from './message.ts'
+import { EntryDelivery } from './delivery.ts'
+import { destinationOf, pairs, type ReceivedEntry, type StreamEntry, toReceived } from './message.ts'
 import type { RawEntry } from './reads.ts'
 import type { StreamGroup } from './stream-group.ts'
 
@@ -23,6 +24,7 @@ export class EntryHandler {
   readonly #connection: RedisClient
   readonly #stopping: AbortSignal
   readonly #guard: Guard<StreamEntry>
+  readonly #deliveredBy: readonly string[]
   readonly #inHand = new Map<string, Promise<unknown>>()
   readonly #held = new Set<string>()
   #running = 0
@@ -41,6 +43,7 @@ export class EntryHandler {
     this.#sink = sink
     this.#connection = connection
     this.#stopping = stopping
+    this.#deliveredBy = [destinationOf(group.stream)]
     const { onRejected, deadLetter, onVerdict } = options
     this.#guard = new Guard<StreamEntry>(options.verifier, {
       ...(onRejected !== undefined && { onRejected }),
@@ -53,10 +56,6 @@ export class EntryHandler {
 
   get ids(): string[] {
     return [...this.#inHand.keys()]
-  }
-
-  get inHand(): number {
-    return this.#inHand.size
   }
 
   /** waiting for a store, for keys or for a place for their dead letters */
@@ -81,13 +80,18 @@ export class EntryHandler {
     return this.#change
   }
 
-  take(entries: readonly RawEntry[], deliveries: ReadonlyMap<string, number>): void {
+  /**
+   * @param counts how often each was delivered, asked after they were read; default: once. One that is not among them was
+   * acknowledged, or taken over, since it was read
+   */
+  take(entries: readonly RawEntry[], counts?: ReadonlyMap<string, number>): void {
     const { stream, group } = this.#group
     for (const [rawId, fields] of entries) {
       const id = String(rawId)
-      if (this.#inHand.has(id)) continue
+      const deliveries = counts === undefined ? 1 : counts.get(id)
+      if (deliveries === undefined || this.#inHand.has(id)) continue
       const entry: StreamEntry = { stream, group, id, fields: fields ?? [] }
-      const done = fields === null ? this.#forget(entry) : this.#receive(entry, deliveries.get(id) ?? 1)
+      const done = fields === null ? this.#forget(entry) : this.#receive(entry, deliveries)
       if (done === undefined) continue
       this.#inHand.set(
         id,
@@ -107,15 +111,16 @@ export class EntryHandler {
   }
 
   async #receive(entry: StreamEntry, deliveries: number): Promise<void> {
-    const delivery = deliveryOf(entry, entry, this.#sink, (admission) => this.#handle(entry, admission, deliveries))
     const held = (): void => {
       this.#held.add(entry.id)
       this.#changed()
     }
-    await this.#guard.receive({ ...delivery, held })
+    const received = toReceived(entry, this.#deliveredBy)
+    const handle = (admission: Admission): Promise<void> => this.#handle(entry, received, admission, deliveries)
+    await this.#guard.receive(new EntryDelivery(entry, received, this.#sink, handle, held))
   }
 
-  async #handle(entry: StreamEntry, admission: Admission, deliveries: number): Promise<void> {
+  async #handle(entry: StreamEntry, received: ReceivedEntry, admission: Admission, deliveries: number): Promise<void> {
     const { concurrency = 10, maxDeliveries = 10, handler } = this.#options
     this.#held.delete(entry.id)
     // One that was held comes on top of those that were read because there was room for them.
@@ -128,7 +133,7 @@ export class EntryHandler {
     try {
       if (deliveries > maxDeliveries) await this.#giveUp(entry, admission, deliveries)
       else {
-        const message = view(entry, admission)
+        const message = view(entry, received, admission)
         try {
           await handler(message)
         } catch (error) {
@@ -204,11 +209,11 @@ export class EntryHandler {
   }
 }
 
-function view(entry: StreamEntry, { verdict, verified, release }: Admission): StreamMessage {
-  const fields = verified === undefined ? entry.fields : withoutToken(entry.fields)
+function view(entry: StreamEntry, { body }: ReceivedEntry, { verdict, verified, release }: Admission): StreamMessage {
+  const fields = verified === undefined ? entry.fields : body
   const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
   const message: StreamMessage = { ...entry, fields, values }
-  mark(message, { verdict, unsignedHeaders: {}, release })
+  mark(message, { verdict, unsignedHeaders: NO_HEADERS, release })
   return message
 }
 

@@ -16,6 +16,7 @@ import {
 } from './client.ts'
 import { DeadLetterSink } from './dead-letters.ts'
 import { type StreamEntry, textOf } from './message.ts'
+import { decoratePipelines } from './pipelines.ts'
 import { inTransaction, lateInTransaction, noAckRefused, unguarded, unknownOption } from './read-errors.ts'
 import { converted, GroupReader, type Judged } from './reader.ts'
 import { type GroupRead, type Page, pagesOf, parseClaim, parseReadGroup, replyOf, replyShapeOf } from './reads.ts'
@@ -62,14 +63,7 @@ export class GuardedClient {
   decorate(): void {
     const client = this.#client
     override(client, 'sendCommand', (command: CommandLike, ...rest: unknown[]) => this.#sendCommand(command, rest))
-    for (const method of ['pipeline', 'multi'] as const) {
-      const make = (client as unknown as Record<string, (...args: unknown[]) => unknown>)[method]
-      if (make === undefined) continue
-      override(client as unknown as Record<string, unknown>, method, (...args: unknown[]) => {
-        const pipeline = make.apply(client, args)
-        return isPipeline(pipeline) ? this.#commitFirst(pipeline) : pipeline
-      })
-    }
+    decoratePipelines(client, (pipeline) => this.#commitFirst(pipeline))
     client.on('end', () => {
       this.#ending.abort()
       this.#deadLetters?.disconnect()
@@ -241,17 +235,15 @@ export class GuardedClient {
   }
 
   /** `exec` waits for the replay store where it is far away: one command of a pipeline cannot be held back by itself. */
-  #commitFirst(pipeline: PipelineLike): PipelineLike {
+  #commitFirst(pipeline: PipelineLike): void {
     const exec = pipeline.exec
-    override(pipeline, 'exec', (callback?: unknown) => {
-      const committed = commitQueued(pipeline._queue ?? [], this.#admissions)
-      const run = (): Promise<unknown> => (callback === undefined ? exec.call(pipeline) : exec.call(pipeline, callback))
-      if (committed === undefined) return run()
-      const running = committed.then(run)
+    override(pipeline, 'exec', (...args) => {
+      const committed = commitQueued(pipeline._queue, this.#admissions)
+      if (committed === undefined) return exec.apply(pipeline, args)
+      const running = committed.then(() => exec.apply(pipeline, args))
       this.#reader.track(running)
       return running
     })
-    return pipeline
   }
 
   /** Looks, when a stream is first read, whether its dead letters will have a place. */
@@ -294,8 +286,4 @@ function all(judged: readonly (Judged | Promise<Judged>)[]): Judged[] | Promise<
 function after<T>(value: T | Promise<T>, use: (value: T) => void): void {
   if (value instanceof Promise) void value.then(use)
   else use(value)
-}
-
-function isPipeline(value: unknown): value is PipelineLike {
-  return typeof value === 'object' && value !== null && 'exec' in value && '_queue' in value
 }

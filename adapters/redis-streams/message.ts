@@ -1,7 +1,7 @@
 import { SetupError } from '../../src/errors.ts'
 import { address, isReservedHeader, type Message, type ReceivedMessage, TOKEN_HEADER } from '../../src/message.ts'
 import { quote } from '../../src/text.ts'
-import { type Argument, bytes } from './client.ts'
+import type { Argument } from './client.ts'
 
 /** Entries of a stream and the core's messages, both ways. Pure. */
 
@@ -19,14 +19,30 @@ export interface StreamEntry {
  * The body that is signed: every field but the token, in order, each name and each value as its length (four bytes,
  * big-endian) and its bytes.
  */
-export function encodeFields(fields: readonly Buffer[]): Buffer {
-  const parts: Buffer[] = []
-  for (const part of fields) {
-    const length = Buffer.allocUnsafe(4)
-    length.writeUInt32BE(part.length)
-    parts.push(length, part)
+export function encodeFields(fields: readonly Argument[]): Buffer {
+  let size = 0
+  for (const field of fields) size += 4 + (typeof field === 'string' ? Buffer.byteLength(field) : field.length)
+  const encoded = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const field of fields) {
+    const start = at + 4
+    const length = typeof field === 'string' ? encoded.write(field, start) : field.length
+    if (typeof field !== 'string') encoded.set(field, start)
+    encoded.writeUInt32BE(length, at)
+    at = start + length
   }
-  return Buffer.concat(parts)
+  return encoded
+}
+
+/** The same fields, bytes as they stand in the encoded body: what is signed is what is sent, whatever the caller does next. */
+function snapshot(fields: readonly Argument[], encoded: Buffer): readonly Argument[] {
+  if (fields.every((field) => typeof field === 'string')) return fields
+  let at = 0
+  return fields.map((field) => {
+    const start = at + 4
+    at = start + encoded.readUInt32BE(at)
+    return typeof field === 'string' ? field : encoded.subarray(start, at)
+  })
 }
 
 /**
@@ -50,49 +66,77 @@ export function textOf(key: Argument): string | undefined {
   return Buffer.from(text).equals(key) ? text : undefined
 }
 
-/** What `XADD` was asked to add, without a token that was there already: a message that is forwarded gets a fresh one. */
-export function toMessage(key: Argument, given: readonly Argument[]): { message: Message; fields: Argument[] } {
-  const fields = given.filter((_, index) => !isTokenPair(given, index))
-  const encoded = fields.map(bytes)
-  for (let index = 0; index < encoded.length; index += 2) {
-    const name = encoded[index]?.toString('latin1') ?? ''
-    if (!isReservedHeader(name)) continue
-    throw new SetupError(
-      'header-reserved',
-      `field ${quote(name)} is reserved for queue-key-auth; rename it, or remove it from an entry taken from the dead letters`,
-    )
+/**
+ * What `XADD` was asked to add, without a token that was there already: a message that is forwarded gets a fresh one. The
+ * fields are those given where nothing has to be done to them.
+ *
+ * @throws SetupError `header-reserved`, `destination-invalid`
+ */
+export function toMessage(
+  key: Argument,
+  given: readonly Argument[],
+): { readonly message: Message; readonly fields: readonly Argument[] } {
+  const fields = withoutToken(given)
+  const payload = encodeFields(fields)
+  return { message: { destination: destinationOf(key), payload }, fields: snapshot(fields, payload) }
+}
+
+function withoutToken(given: readonly Argument[]): readonly Argument[] {
+  let kept: Argument[] | undefined
+  for (let index = 0; index < given.length; index += 2) {
+    const name = given[index] as Argument
+    const reserved = reservedName(name)
+    if (reserved === undefined) kept?.push(name, given[index + 1] as Argument)
+    else if (reserved === TOKEN_HEADER) kept ??= given.slice(0, index)
+    else {
+      throw new SetupError(
+        'header-reserved',
+        `field ${quote(reserved)} is reserved for queue-key-auth; rename it, or remove it from an entry taken from the dead letters`,
+      )
+    }
   }
-  return { message: { destination: destinationOf(key), payload: encodeFields(encoded) }, fields }
+  return kept ?? given
+}
+
+/** An entry, for verifying. */
+export interface ReceivedEntry extends ReceivedMessage {
+  /** the fields that are the body: what a handler sees once they are verified */
+  readonly body: readonly Buffer[]
 }
 
 /**
  * An entry, for verifying. Fields that only we write are headers that nobody may send, so they are no part of the body:
  * what was planted is told from what was changed.
+ *
+ * @param deliveredBy the address of its stream, where it is at hand
  */
-export function toReceived({ stream, group, id, fields }: StreamEntry): ReceivedMessage {
-  const tokens: string[] = []
-  const body: Buffer[] = []
-  const headers: Record<string, Buffer> = Object.create(null) as Record<string, Buffer>
-  for (const [name, value] of pairs(fields)) {
-    const text = name.toString('latin1')
-    if (text === TOKEN_HEADER) tokens.push(value.toString('latin1'))
-    else if (isReservedHeader(text)) headers[text] = value
-    else body.push(name, value)
+export function toReceived(
+  { stream, group, id, fields }: StreamEntry,
+  deliveredBy: readonly string[] = [destinationOf(stream)],
+): ReceivedEntry {
+  let token: string | string[] | undefined
+  let planted: Record<string, Buffer> | undefined
+  const body = fields.slice()
+  let length = 0
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const name = fields[index] as Buffer
+    const value = fields[index + 1] as Buffer
+    const reserved = reservedName(name)
+    if (reserved === undefined) {
+      body[length++] = name
+      body[length++] = value
+    } else if (reserved === TOKEN_HEADER) {
+      const text = value.toString('latin1')
+      token = token === undefined ? text : [token, text].flat()
+    } else {
+      planted ??= Object.create(null) as Record<string, Buffer>
+      planted[reserved] = value
+    }
   }
-  return {
-    queue: stream,
-    consumer: group,
-    deliveredBy: [destinationOf(stream)],
-    token: tokens.length > 1 ? tokens : tokens[0],
-    payload: encodeFields(body),
-    headers,
-    position: id,
-  }
-}
-
-/** The fields that a handler sees: all but the token. */
-export function withoutToken(fields: readonly Buffer[]): Buffer[] {
-  return fields.filter((_, index) => !isTokenPair(fields, index))
+  body.length = length
+  const payload = encodeFields(body)
+  const received = { queue: stream, consumer: group, deliveredBy, token, payload, position: id, body }
+  return planted === undefined ? received : { ...received, headers: planted }
 }
 
 export function* pairs(fields: readonly Buffer[]): Generator<readonly [name: Buffer, value: Buffer]> {
@@ -101,7 +145,10 @@ export function* pairs(fields: readonly Buffer[]): Generator<readonly [name: Buf
   }
 }
 
-function isTokenPair(fields: readonly Argument[], index: number): boolean {
-  const name = fields[index - (index % 2)]
-  return name !== undefined && (typeof name === 'string' ? name : name.toString('latin1')) === TOKEN_HEADER
+/** The name of a field that belongs to this library, one character an octet. */
+function reservedName(name: Argument): string | undefined {
+  // Most names are told by their length.
+  if (name.length < TOKEN_HEADER.length) return undefined
+  const text = typeof name === 'string' ? name : name.toString('latin1')
+  return isReservedHeader(text) ? text : undefined
 }

@@ -1,9 +1,10 @@
 import type { Admission, Guard } from '../../src/guard.ts'
+import { NO_HEADERS } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
-import { type Admissions, entryKey } from './admissions.ts'
+import { type Admissions, type GroupAdmissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
-import { deliveryOf, withhold } from './delivery.ts'
-import { type StreamEntry, withoutToken } from './message.ts'
+import { EntryDelivery } from './delivery.ts'
+import { destinationOf, type StreamEntry, toReceived } from './message.ts'
 import type { Page, RawEntry } from './reads.ts'
 
 /** What became of a page: what the caller gets, and whether anything was in it that it does not get. */
@@ -12,13 +13,34 @@ export interface Judged {
   readonly withheld: number
 }
 
+/** What was read of a stream for a group, and is kept from reply to reply. */
+interface Stream {
+  readonly admissions: GroupAdmissions
+  readonly deliveredBy: readonly string[]
+  /** with the guard: held, or its dead letter is under way */
+  readonly inHand: Set<string>
+  /** what could not be judged when it was read, by id */
+  readonly late: Map<string, unknown>
+}
+
+/** A page whose entries are with the guard: each that is handed over in time is shown in its place. */
+interface Showing {
+  readonly stream: Stream
+  readonly encoding: unknown
+  readonly shown: unknown[]
+  closed: boolean
+}
+
+/** In the place of an entry that is not handed over. */
+const WITHHELD: unique symbol = Symbol('withheld')
+
 /** Takes the entries of replies through the guard. What is handed over late comes with a later read of its stream. */
 export class GroupReader {
   readonly #guard: Guard<StreamEntry>
   readonly #admissions: Admissions
   readonly #sink: DeadLetterSink
   readonly #ending: AbortSignal
-  readonly #late = new Map<string, unknown[]>()
+  readonly #streams = new Map<string, Stream>()
   readonly #underway = new Set<Promise<unknown>>()
 
   constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
@@ -30,28 +52,16 @@ export class GroupReader {
 
   /** Synchronous where keys and replay state are in memory. */
   judge(page: Page, group: string, encoding: unknown): Judged | Promise<Judged> {
-    const slots: { entry?: unknown; kept: boolean }[] = []
-    let closed = false
+    const showing: Showing = { stream: this.#stream(page.key, group), encoding, shown: [], closed: false }
     for (const raw of page.entries) {
-      const slot: (typeof slots)[number] = { kept: false }
-      slots.push(slot)
       // Deleted meanwhile: there is nothing to check, and the caller may want to know.
-      if (raw === null || raw[1] === null) {
-        Object.assign(slot, { entry: converted(raw, encoding), kept: true })
-        continue
-      }
-      const entry: StreamEntry = { stream: page.key, group, id: String(raw[0]), fields: raw[1] }
-      this.#receive(entry, (admission) => {
-        this.#admissions.handOver(entryKey(page.key, group, entry.id), admission)
-        const handed = handedEntry(raw, admission, encoding)
-        if (closed) this.#keepLate(page.key, group, handed)
-        else Object.assign(slot, { entry: handed, kept: true })
-      })
+      if (raw === null || raw[1] === null) showing.shown.push(converted(raw, encoding))
+      else this.#receive(raw, { stream: page.key, group, id: String(raw[0]), fields: raw[1] }, showing)
     }
     const finish = (): Judged => {
-      closed = true
-      const entries = slots.filter(({ kept }) => kept).map(({ entry }) => entry)
-      return { entries, withheld: slots.length - entries.length }
+      showing.closed = true
+      const entries = showing.shown.filter((entry) => entry !== WITHHELD)
+      return { entries, withheld: showing.shown.length - entries.length }
     }
     const { turn } = this.#guard
     return turn === undefined ? finish() : turn.then(finish)
@@ -59,14 +69,14 @@ export class GroupReader {
 
   /** What could not be judged when it was read and can be handed over now. */
   takeLate(stream: string, group: string): unknown[] {
-    const key = entryKey(stream, group, '')
-    const late = this.#late.get(key) ?? []
-    this.#late.delete(key)
-    return late
+    const { late } = this.#stream(stream, group)
+    const entries = [...late.values()]
+    late.clear()
+    return entries
   }
 
   hasLate(stream: string, group: string): boolean {
-    return this.#late.has(entryKey(stream, group, ''))
+    return this.#stream(stream, group).late.size > 0
   }
 
   track(work: Promise<unknown>): void {
@@ -79,31 +89,72 @@ export class GroupReader {
     while (this.#underway.size > 0) await Promise.all(this.#underway)
   }
 
-  #receive(entry: StreamEntry, handOver: (admission: Admission) => void): void {
-    const letGo = withhold(this.#admissions, entry)
-    const delivery = deliveryOf(entry, entry, this.#sink, (admission) => {
-      letGo()
-      // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
-      if (this.#ending.aborted) return admission.release()
-      handOver(admission)
-    })
-    const outcome = this.#guard.receive(delivery)
-    if (outcome instanceof Promise) this.track(outcome.finally(letGo))
-    else letGo()
+  #stream(name: string, group: string): Stream {
+    const key = groupKey(name, group)
+    const known = this.#streams.get(key)
+    if (known !== undefined) return known
+    const admissions = this.#admissions.of(name, group)
+    const stream = { admissions, deliveredBy: [destinationOf(name)], inHand: new Set<string>(), late: new Map() }
+    this.#streams.set(key, stream)
+    return stream
   }
 
-  #keepLate(stream: string, group: string, entry: unknown): void {
-    const key = entryKey(stream, group, '')
-    this.#late.set(key, [...(this.#late.get(key) ?? []), entry])
+  #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
+    const { stream, shown, encoding } = showing
+    const { admissions, late } = stream
+    const { id } = entry
+    const index = shown.push(WITHHELD) - 1
+    // Read again while it waits or its dead letter is written: one of it is enough.
+    if (stream.inHand.has(id)) return
+    const received = toReceived(entry, stream.deliveredBy)
+    let isHandedOver = false
+    let letGo: (() => void) | undefined
+    const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
+      isHandedOver = true
+      letGo?.()
+      // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
+      if (this.#ending.aborted) return admission.release()
+      admissions.handOver(id, admission)
+      const visible = admission.verified === undefined ? entry.fields : received.body
+      const handed = handedEntry(raw, visible, admission, encoding)
+      if (showing.closed) late.set(id, handed)
+      else {
+        shown[index] = handed
+        if (late.size > 0) late.delete(id)
+      }
+    })
+    // Until it is handed over or settled, the entry is not the user's to acknowledge.
+    admissions.judged = id
+    const outcome = this.#guard.receive(delivery)
+    admissions.judged = undefined
+    if (!(outcome instanceof Promise)) return
+    if (!isHandedOver) letGo = this.#withhold(stream, id)
+    this.track(outcome.finally(() => letGo?.()))
+  }
+
+  /** @returns what ends it; once */
+  #withhold({ admissions, inHand }: Stream, id: string): () => void {
+    inHand.add(id)
+    admissions.withhold(id)
+    let isInHand = true
+    return () => {
+      if (!isInHand) return
+      isInHand = false
+      inHand.delete(id)
+      admissions.letGo(id)
+    }
   }
 }
 
-/** The entry as the caller's read would give it, without the token; senderOf knows the entry and its fields. */
-function handedEntry([id, fields, ...more]: RawEntry, admission: Admission, encoding: unknown): unknown {
-  const { verdict, verified, release } = admission
-  const shown = verified === undefined ? (fields ?? []) : withoutToken(fields ?? [])
-  const entry = converted([id, shown, ...more], encoding) as [unknown, object]
-  const inspection = { verdict, unsignedHeaders: {}, release }
+/** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
+function handedEntry(
+  raw: RawEntry,
+  fields: readonly Buffer[],
+  { verdict, release }: Admission,
+  encoding: unknown,
+): unknown {
+  const entry = converted([raw[0], fields, ...raw.slice(2)], encoding) as [unknown, object]
+  const inspection = { verdict, unsignedHeaders: NO_HEADERS, release }
   mark(entry, inspection)
   mark(entry[1], inspection)
   return entry
@@ -113,8 +164,10 @@ function handedEntry([id, fields, ...more]: RawEntry, admission: Admission, enco
 export function converted(value: unknown, encoding: unknown): unknown {
   if (typeof encoding !== 'string') return value
   if (Buffer.isBuffer(value)) return value.toString(encoding as BufferEncoding)
-  if (Array.isArray(value)) return value.map((item) => converted(item, encoding))
-  return value
+  if (!Array.isArray(value)) return value
+  const items = value.slice()
+  for (let index = 0; index < items.length; index++) items[index] = converted(items[index], encoding)
+  return items
 }
 
 function nothing(): undefined {

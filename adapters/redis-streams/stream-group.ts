@@ -70,14 +70,19 @@ export class StreamGroup {
     return { cursor: String(next), entries: entries.filter((entry) => entry !== null) }
   }
 
-  /** How often each of these entries was delivered. */
-  async deliveryCounts(entries: readonly RawEntry[], inHand: number): Promise<ReadonlyMap<string, number>> {
-    const [first, last] = [entries[0], entries.at(-1)]
-    if (first === undefined || last === undefined) return new Map()
+  /** How often each of these entries was delivered; without those that are not this consumer's any more. */
+  async deliveryCounts(entries: readonly RawEntry[]): Promise<ReadonlyMap<string, number>> {
     const { stream, group, consumer } = this
-    const range = [String(first[0]), String(last[0]), entries.length + inHand, consumer]
-    const reply = await this.#working.call('xpending', stream, group, ...range)
-    return new Map((reply as [string, string, number, number][]).map(([id, , , count]) => [id, Number(count)]))
+    const counts = new Map<string, number>()
+    await Promise.all(
+      entries.map(async ([rawId]) => {
+        const id = String(rawId)
+        const reply = await this.#working.call('xpending', stream, group, id, id, 1, consumer)
+        const [pending] = reply as [id: string, consumer: string, idle: number, count: number][]
+        if (pending !== undefined) counts.set(id, Number(pending[3]))
+      }),
+    )
+    return counts
   }
 
   /** Says that these are still being worked on, so that nobody takes them over. Counts no delivery. */

@@ -16,7 +16,8 @@ const keys = AuthorizedKeys.parse(signer.authorizedKeysLine('example.orders.*'))
 
 const admin = newKafka().admin()
 await admin.connect()
-await admin.createTopics({ topics: [{ topic }] })
+// Producers wait for a new topic by themselves.
+await admin.createTopics({ waitForLeaders: false, topics: [{ topic }] })
 
 const thief = newKafka().producer()
 await thief.connect()

@@ -103,7 +103,7 @@ export class AuthorizedKeys implements KeySource {
    * are not for signatures, are passed over.
    *
    * With a URL the set is fetched, fetched again every 5 minutes and when an unknown key id is seen (at most every 5
-   * seconds), until {@link close}. A key that is gone from the set stops working with the next fetch. While fetching
+   * seconds), until {@link close}; at most 8 MiB of it, and without following redirects. A key that is gone from the set stops working with the next fetch. While fetching
    * fails, or brings what cannot be used, the keys that are known go on working, without an end.
    *
    * @throws SetupError `option-invalid` when the policy names a service without a key or is malformed,

@@ -60,13 +60,19 @@ export function parseGeneration(
   const texts = new Map<string, string>()
   const allows: Allow[] = []
   let revocations: ReadonlySet<string> = new Set()
+  const misplaced: string[] = []
   let policies: readonly QueuePolicyLine[] = []
   for (const [name, content] of files) {
     const file = join(directory, name)
     const isOurs = isAuthorizedKeysFile(name) || name === REVOKED_KEYS || name === QUEUE_POLICY
     if (!isOurs) {
-      const fault = content instanceof SetupError ? undefined : strangerFault(name, content, { file })
+      const meant = meantBy(name)
+      const fault = strangerFault(content, meant, { file })
       if (fault !== undefined) note(fault)
+      // A typo never delays a revocation, not even one in the name of the file.
+      if (meant === REVOKED_KEYS && Buffer.isBuffer(content)) {
+        misplaced.push(...parseRevokedKeys(content.toString('utf8'), file, note))
+      }
       continue
     }
     if (content instanceof SetupError) {
@@ -81,7 +87,7 @@ export function parseGeneration(
     else allows.push(...noting(note, [], () => parseLines(text, file, readKey)))
   }
   if (allows.length === 0 && faults.length === 0) note(nobody(files, directory))
-  return { allows, revocations, policies, texts, faults }
+  return { allows, revocations: new Set([...revocations, ...misplaced]), policies, texts, faults }
 }
 
 function noting<T>(note: (error: SetupError) => void, otherwise: T, parse: () => T): T {
@@ -95,21 +101,33 @@ function noting<T>(note: (error: SetupError) => void, otherwise: T, parse: () =>
 }
 
 /** A file nobody asked for is nobody's business, unless it holds a secret or is meant to be one of ours. */
-function strangerFault(name: string, content: Buffer, position: SourcePosition): SetupError | undefined {
-  if (containsPrivateKey(content)) {
+function strangerFault(
+  content: Buffer | SetupError,
+  meant: string | undefined,
+  position: SourcePosition,
+): SetupError | undefined {
+  if (Buffer.isBuffer(content) && containsPrivateKey(content)) {
     return keyError(
       'key-private-in-public-place',
       'a private key among the authorized keys: remove it from here and treat it as compromised',
       position,
     )
   }
+  if (meant === undefined) return undefined
+  const parts = meant === AUTHORIZED_KEYS ? `, or a part of it billing.${AUTHORIZED_KEYS}` : ', which has no parts'
+  return syntaxError(`what has this name is not read: call it ${meant}${parts}`, position)
+}
+
+const withoutEnding = (name: string): string => name.replace(/(?:ies|y|s)$/, '')
+
+/** The file of ours that one of another name is meant to be: spelt otherwise, a part of it, or a directory of parts. */
+function meantBy(name: string): string | undefined {
   const plain = name
     .toLowerCase()
-    .replace(/\.txt$/, '')
+    .replace(/\.(?:txt|d)$/, '')
     .replaceAll('-', '_')
-    .replace(/(?:ies|y|s)$/, '')
-  const meant = [AUTHORIZED_KEYS, REVOKED_KEYS, QUEUE_POLICY].find((own) => own.replace(/(?:ies|y|s)$/, '') === plain)
-  return meant === undefined ? undefined : syntaxError(`a file of this name is not read: call it ${meant}`, position)
+  const last = withoutEnding(plain.slice(plain.lastIndexOf('.') + 1))
+  return [AUTHORIZED_KEYS, REVOKED_KEYS, QUEUE_POLICY].find((own) => withoutEnding(own) === last)
 }
 
 function nobody(files: DirectoryFiles['files'], directory: string): SetupError {

@@ -144,7 +144,7 @@ const READERS: Readonly<Record<MemberName, (value: Value) => Partial<ResolvedPol
     const unfit = patterns.find((pattern) => !isDestinationPattern(pattern))
     if (unfit !== undefined) {
       throw syntaxError(
-        `${shown(unfit)} is no destination pattern: write for example amqp:orders/order.*, or delivered`,
+        `no destination is like ${shown(unfit)}: write for example amqp:orders/order.*, percent-encoded outside [A-Za-z0-9._-], or delivered`,
         position,
       )
     }

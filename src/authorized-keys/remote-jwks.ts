@@ -1,10 +1,11 @@
-import { createRemoteJWKSet, type RemoteJWKSet } from 'jose'
+import { createRemoteJWKSet, customFetch, type FetchImplementation, type RemoteJWKSet } from 'jose'
 import { SetupError } from '../errors.ts'
 import { milliseconds } from '../files/durations.ts'
 import { keyError } from '../keys/key-error.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
 import type { Policy } from './policy.ts'
 import { createSnapshot, type KeySnapshot, type KeySource } from './snapshot.ts'
+import { MAX_FILE_LENGTH } from './syntax.ts'
 
 export interface RemoteJwksOptions extends JwksOptions {
   /** how often the set is fetched anew without a reason: 300 */
@@ -40,7 +41,7 @@ export class RemoteJwks implements KeySource {
     this.#options = options
     this.#cooldown = milliseconds('cooldownSeconds', options.cooldownSeconds ?? 5)
     this.#staleAfter = milliseconds('staleAfterSeconds', options.staleAfterSeconds ?? 900)
-    this.#remote = createRemoteJWKSet(url)
+    this.#remote = createRemoteJWKSet(url, { [customFetch]: fetchLimited })
   }
 
   /** @throws SetupError when the first fetch fails or brings a set that cannot be used */
@@ -101,7 +102,7 @@ export class RemoteJwks implements KeySource {
     } catch (error) {
       // without the cause: what is no JSON is quoted there
       const { code, message, cause } = error as { code?: unknown; message: string; cause?: { code?: unknown } }
-      const advice = `${cause?.code ?? message}; it must answer 200 with a JWK Set within 5 seconds, without a redirect`
+      const advice = `${cause?.code ?? message}; it must answer 200 with a JWK Set of at most 8 MiB within 5 seconds, without a redirect`
       throw keyError(code === 'ERR_JWKS_INVALID' ? 'key-malformed' : 'key-file-unreadable', advice, {
         file: this.#label,
       })
@@ -121,6 +122,23 @@ export class RemoteJwks implements KeySource {
     if (onError !== undefined) queueMicrotask(() => onError(error))
     else if (isNews) process.emitWarning(message, { type: 'QueueKeyAuthWarning', code: error.code })
   }
+}
+
+/** Whoever answers must not fill the memory. */
+const fetchLimited: FetchImplementation = async (url, options) => {
+  const response = await fetch(url, options)
+  let octets = 0
+  const limited = response.body?.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        octets += chunk.length
+        if (octets <= MAX_FILE_LENGTH) controller.enqueue(chunk)
+        else controller.error(Object.assign(new Error('too long'), { code: 'ERR_TOO_LONG' }))
+      },
+    }),
+  )
+  // A redirect that was not followed has no status that a response could be made with.
+  return response.ok && limited !== undefined ? new Response(limited, { status: response.status }) : response
 }
 
 function asSetupError(error: unknown): SetupError {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
+import { fromBase64, fromBase64Url } from '../base64.ts'
 import { SetupError, type SourcePosition } from '../errors.ts'
-import { fromBase64, fromBase64Url } from '../keys/base64.ts'
 import { looksLikeOpenSsh, parseOpenSshLine } from '../keys/openssh-public.ts'
 import { asciiFault, at, contentLines, type Report, raise, splitFields, syntaxError } from './syntax.ts'
 

@@ -71,6 +71,8 @@ export interface SnapshotExtras {
   readonly previous?: KeySnapshot | undefined
 }
 
+const KEY_ID = 'kid:'
+
 /**
  * @param allows in the order of the lines
  * @param revocations `SHA256:…` fingerprints and `kid:…` thumbprints
@@ -91,10 +93,12 @@ export function createSnapshot(
     const usage = previous?.keys.get(keyId)?.usage ?? { lastUsedAt: undefined }
     keys.set(keyId, Object.freeze({ ...key, lines: Object.freeze(lines), usage }))
   }
-  const revoked = new Set(revocations)
+  const revoked = [...revocations]
+  const fingerprints = new Set(revoked.filter((revocation) => !revocation.startsWith(KEY_ID)))
+  const keyIds = new Set(revoked.filter((each) => each.startsWith(KEY_ID)).map((each) => each.slice(KEY_ID.length)))
   return Object.freeze({
     keys,
-    isRevoked: (key: PublicKey) => revoked.has(key.fingerprint) || revoked.has(`kid:${key.keyId}`),
+    isRevoked: ({ fingerprint, keyId }: PublicKey) => fingerprints.has(fingerprint) || keyIds.has(keyId),
     ...(policies !== undefined && { policies }),
   })
 }

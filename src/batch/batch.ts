@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { leafOfDigests } from './leaf.ts'
+import { leafOf } from './leaf.ts'
 import { MerkleHasher } from './merkle.ts'
 import { PlaceWriter, SALT_BYTES } from './place.ts'
 import type { DigestedMessage } from './prepared.ts'
@@ -9,14 +9,14 @@ export class Batch {
   readonly size: number
   /** base64url */
   readonly root: string
-  readonly #salts: Buffer
+  readonly #salts: string
   readonly #places: PlaceWriter
 
   constructor(messages: readonly DigestedMessage[]) {
     this.size = messages.length
-    this.#salts = randomFillSync(Buffer.allocUnsafe(messages.length * SALT_BYTES))
+    this.#salts = randomFillSync(Buffer.allocUnsafe(messages.length * SALT_BYTES)).toString('latin1')
     const hasher = new MerkleHasher()
-    const leaves = messages.map(({ body, parts }, index) => hasher.leaf(leafOfDigests(this.#salt(index), body, parts)))
+    const leaves = messages.map(({ body, parts }, index) => hasher.leaf(leafOf(this.#salt(index), body, parts)))
     const levels = hasher.levels(leaves)
     this.root = Buffer.from(levels.at(-1)?.[0] as string, 'latin1').toString('base64url')
     this.#places = new PlaceWriter(levels)
@@ -27,7 +27,7 @@ export class Batch {
     return this.#places.write(index, this.#salt(index))
   }
 
-  #salt(index: number): Buffer {
-    return this.#salts.subarray(index * SALT_BYTES, (index + 1) * SALT_BYTES)
+  #salt(index: number): string {
+    return this.#salts.slice(index * SALT_BYTES, (index + 1) * SALT_BYTES)
   }
 }

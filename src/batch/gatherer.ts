@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks'
 import type { Message } from '../message.ts'
 import type { Signer } from '../signer.ts'
 import { MAX_BATCH_SIZE } from '../token.ts'
-import type { PreparedMessage } from './prepared.ts'
+import { groupsOf, type PreparedMessage } from './prepared.ts'
 
 /** A message that waits for its token. */
 interface Gathered {
@@ -11,6 +11,12 @@ interface Gathered {
   readonly context: AsyncResource
   readonly send: (token: string) => void
   readonly fail: (error: unknown) => void
+}
+
+/** A token, or why there is none. */
+interface Signed {
+  readonly token: string | undefined
+  readonly error?: unknown
 }
 
 /** Gathers what is published for the rest of the current tick, signs it together, and sends it in order. */
@@ -40,19 +46,32 @@ export class Gatherer {
     if (this.#gathered.length === 0) return
     const gathered = this.#gathered
     this.#gathered = []
-    let tokens: string[]
-    try {
-      tokens = this.#signer.signPrepared(gathered.map(({ prepared }) => prepared))
-    } catch (error) {
-      for (const { fail } of gathered) fail(error)
-      return
-    }
+    const signed = this.#sign(gathered.map(({ prepared }) => prepared))
     for (const [index, { context, send, fail }] of gathered.entries()) {
-      try {
-        context.runInAsyncScope(send, undefined, tokens[index] as string)
-      } catch (error) {
+      const { token, error } = signed[index] as Signed
+      if (token === undefined) {
         fail(error)
+        continue
+      }
+      try {
+        context.runInAsyncScope(send, undefined, token)
+      } catch (thrown) {
+        fail(thrown)
       }
     }
+  }
+
+  /** A signature that fails takes along nothing but the messages that were to share it. */
+  #sign(prepared: readonly PreparedMessage[]): Signed[] {
+    const signed: Signed[] = prepared.map((message) => ({ token: 'token' in message ? message.token : undefined }))
+    for (const { messages, positions } of groupsOf(prepared, MAX_BATCH_SIZE)) {
+      try {
+        const tokens = this.#signer.signPrepared(messages)
+        for (const [index, position] of positions.entries()) signed[position] = { token: tokens[index] }
+      } catch (error) {
+        for (const position of positions) signed[position] = { token: undefined, error }
+      }
+    }
+    return signed
   }
 }

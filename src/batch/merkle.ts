@@ -2,17 +2,18 @@ import { hash } from 'node:crypto'
 
 /**
  * The Merkle tree of RFC 9162, section 2.1: leaf hash H(0x00 || leaf), node hash H(0x01 || left || right), SHA-256. A
- * level is made by pairing neighbours; a last one without a neighbour moves up as it is. Hashes are 32-character latin1
+ * level is made by pairing neighbours; a last one without a neighbour moves up as it is. Leaves and hashes are latin1
  * strings, which cost a third of what buffers do.
  */
 export class MerkleHasher {
   readonly #node = Buffer.alloc(65, 1)
+  #leaf = Buffer.alloc(0)
 
-  leaf(leaf: Uint8Array): string {
-    const input = Buffer.allocUnsafe(leaf.length + 1)
-    input[0] = 0
-    input.set(leaf, 1)
-    return hash('sha256', input, 'binary')
+  leaf(leaf: string): string {
+    // Leaves are all of one length.
+    if (this.#leaf.length !== leaf.length + 1) this.#leaf = Buffer.alloc(leaf.length + 1)
+    this.#leaf.write(leaf, 1, 'latin1')
+    return hash('sha256', this.#leaf, 'binary')
   }
 
   node(left: string, right: string): string {
@@ -61,8 +62,8 @@ export function pathLength(index: number, size: number): number {
   return length
 }
 
-/** More levels than a tree of 1024 leaves has, and more nodes than a level. */
-const LEVEL = 2048
+/** Octets of a hash, and characters of it as a latin1 string. */
+const HASH = 32
 
 /**
  * A root that is trusted, and the nodes already proven to be under it, so that the later leaves of a tree cost about one
@@ -71,43 +72,67 @@ const LEVEL = 2048
 export class ProvenTree {
   readonly size: number
   readonly #hasher: MerkleHasher
-  readonly #nodes = new Map<number, string>()
+  /** level after level, leaves first */
+  readonly #nodes: (string | undefined)[]
+  /** what the proof at hand would add: so many places and nodes */
+  #additions = 0
+  readonly #places: number[] = []
+  readonly #found: string[] = []
 
   constructor(root: string, size: number, hasher: MerkleHasher) {
     this.size = size
     this.#hasher = hasher
-    let levels = 0
-    for (let width = size; width > 1; width = (width + 1) >> 1) levels++
-    this.#nodes.set(levels * LEVEL, root)
+    let count = 1
+    for (let width = size; width > 1; width = (width + 1) >> 1) count += width
+    this.#nodes = new Array<string | undefined>(count).fill(undefined)
+    this.#nodes[count - 1] = root
   }
 
-  /** Whether the leaf stands at that place in the tree. The check of RFC 9162, section 2.1.3.2. */
-  includes(leaf: string, index: number, path: readonly string[]): boolean {
-    if (index >= this.size || path.length !== pathLength(index, this.size)) return false
-    const proven: [number, string][] = []
+  /**
+   * Whether the leaf stands at that place in the tree. The check of RFC 9162, section 2.1.3.2.
+   *
+   * @param path the siblings on the way to the root, one after the other
+   */
+  includes(leaf: string, index: number, path: Buffer): boolean {
+    if (index >= this.size || path.length !== pathLength(index, this.size) * HASH) return false
+    this.#additions = 0
+    if (!this.#climb(leaf, index, path)) return false
+    for (let at = 0; at < this.#additions; at++) this.#nodes[this.#places[at] as number] = this.#found[at]
+    return true
+  }
+
+  #climb(leaf: string, index: number, path: Buffer): boolean {
+    const siblings = path.toString('latin1')
     let node = leaf
     let at = index
     let used = 0
-    for (let level = 0, width = this.size; ; level++, width = (width + 1) >> 1) {
-      const known = this.#nodes.get(level * LEVEL + at)
-      if (known !== undefined && known !== node) return false
-      if (width === 1) break
-      if (known === undefined) proven.push([level * LEVEL + at, node])
+    let level = 0
+    for (let width = this.size; width > 1; width = (width + 1) >> 1) {
+      const known = this.#nodes[level + at]
+      if (known === undefined) this.#add(level + at, node)
+      else if (known !== node) return false
+      const next = level + width
       const beside = at ^ 1
       if (beside < width) {
-        const sibling = path[used++] as string
-        const place = level * LEVEL + beside
-        const knownSibling = this.#nodes.get(place)
-        if (knownSibling === undefined) proven.push([place, sibling])
+        const sibling = siblings.slice(used, used + HASH)
+        const knownSibling = this.#nodes[level + beside]
+        // Kept by itself: a slice would keep all of the path.
+        if (knownSibling === undefined) this.#add(level + beside, path.toString('latin1', used, used + HASH))
         else if (knownSibling !== sibling) return false
         // Where both are known, so is what is above them.
-        const parent = this.#nodes.get((level + 1) * LEVEL + (at >> 1))
+        const parent = this.#nodes[next + (at >> 1)]
         const isProven = known !== undefined && knownSibling !== undefined && parent !== undefined
+        used += HASH
         node = isProven ? parent : at & 1 ? this.#hasher.node(sibling, node) : this.#hasher.node(node, sibling)
       }
+      level = next
       at >>= 1
     }
-    for (const [place, value] of proven) this.#nodes.set(place, value)
-    return true
+    return this.#nodes[level] === node
+  }
+
+  #add(place: number, node: string): void {
+    this.#places[this.#additions] = place
+    this.#found[this.#additions++] = node
   }
 }

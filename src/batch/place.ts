@@ -1,12 +1,12 @@
-import { decodeBase64url } from '../compact-jws.ts'
+import { fromBase64Url } from '../base64.ts'
 
 /** Where a message stands in its batch, and how that is written behind the token: `<index>~<salt and path>`. */
 export interface Place {
   readonly index: number
-  /** 16 random bytes that keep a message's siblings from being guessed */
-  readonly salt: Uint8Array
-  /** the siblings on the way to the root, as latin1 strings of 32 characters */
-  readonly path: readonly string[]
+  /** 16 random octets that keep a message's siblings from being guessed, as a latin1 string */
+  readonly salt: string
+  /** the siblings on the way to the root, 32 octets each */
+  readonly path: Buffer
 }
 
 export const SALT_BYTES = 16
@@ -18,13 +18,10 @@ const INDEX = /^(?:0|[1-9][0-9]{0,3})$/
 export function parsePlace(text: string): Place | undefined {
   const tilde = text.indexOf('~')
   const index = text.slice(0, tilde)
-  const tail = decodeBase64url(text.slice(tilde + 1))
+  const tail = fromBase64Url(text.slice(tilde + 1))
   if (tilde < 0 || !INDEX.test(index) || tail === undefined) return undefined
   if (tail.length < SALT_BYTES || (tail.length - SALT_BYTES) % HASH_BYTES > 0) return undefined
-  const hashes = tail.toString('latin1', SALT_BYTES)
-  const path: string[] = []
-  for (let at = 0; at < hashes.length; at += HASH_BYTES) path.push(hashes.slice(at, at + HASH_BYTES))
-  return { index: Number(index), salt: tail.subarray(0, SALT_BYTES), path }
+  return { index: Number(index), salt: tail.toString('latin1', 0, SALT_BYTES), path: tail.subarray(SALT_BYTES) }
 }
 
 /** As many hashes as fill whole groups of base64: 96 bytes make 128 characters. */
@@ -46,8 +43,8 @@ export class PlaceWriter {
     this.#above = levels.map(() => [])
   }
 
-  write(index: number, salt: Uint8Array): string {
-    this.#piece.set(salt)
+  write(index: number, salt: string): string {
+    this.#piece.write(salt, 'latin1')
     return `${index}~${this.#write(SALT_BYTES, 1, 0, index)}`
   }
 

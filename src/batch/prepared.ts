@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { digestParts } from '../covered-parts.ts'
+import type { PartsDigester } from '../covered-parts.ts'
 import type { Message } from '../message.ts'
 
 /** A message that was read and checked for signing; what was read may change afterwards. Opaque to callers. */
@@ -22,13 +22,13 @@ export interface SignedMessage {
 }
 
 /** @throws SetupError `header-unsupported` */
-export function digestMessage(message: Message, names: readonly string[]): DigestedMessage {
+export function digestMessage(message: Message, names: readonly string[], parts: PartsDigester): DigestedMessage {
   const { destination, payload, properties, headers } = message
   return {
     destination,
     names,
     body: payload === null ? undefined : hash('sha256', payload, 'binary'),
-    parts: digestParts(properties, headers, names, 'binary'),
+    parts: parts.digest(properties, headers, names),
   }
 }
 
@@ -42,19 +42,26 @@ export interface Group {
 export function groupsOf(prepared: readonly PreparedMessage[], size: number): Group[] {
   const groups: Group[] = []
   const open = new Map<string, Group>()
+  let group: Group | undefined
   for (const [position, message] of prepared.entries()) {
     if ('token' in message) continue
-    const { destination, names } = message
-    // Neither a destination nor a name holds a quote.
-    const key = names.length === 0 ? destination : `${destination}"${names.join('"')}`
-    let group = open.get(key)
+    // Most messages belong with the one before, and then have the very same list of names.
+    const before = group?.messages[0]
+    if (group === undefined || before?.destination !== message.destination || before.names !== message.names) {
+      group = open.get(groupKey(message))
+    }
     if (group === undefined || group.messages.length === size) {
       group = { messages: [], positions: [] }
       groups.push(group)
-      open.set(key, group)
+      open.set(groupKey(message), group)
     }
     group.messages.push(message)
     group.positions.push(position)
   }
   return groups
+}
+
+/** Neither a destination nor a name holds a quote. */
+function groupKey({ destination, names }: DigestedMessage): string {
+  return names.length === 0 ? destination : `${destination}"${names.join('"')}`
 }

@@ -1,7 +1,7 @@
 import { jwtVerify, SignJWT } from 'jose'
+import { fromBase64Url } from '../base64.ts'
 import { SetupError } from '../errors.ts'
 import type { Algorithm, KeyType } from '../keys/algorithms.ts'
-import { fromBase64Url } from '../keys/base64.ts'
 import { readPrivateKey } from '../keys/private-key.ts'
 import { publicKeyOf, readPublicKey } from '../keys/public-key.ts'
 import type { JwtService } from './jwt-key-auth.ts'

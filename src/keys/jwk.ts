@@ -1,7 +1,7 @@
 import type { JsonWebKey } from 'node:crypto'
+import { fromBase64Url } from '../base64.ts'
 import type { SourcePosition } from '../errors.ts'
 import { type Algorithm, algorithmsFor, isAlgorithm, type KeyType } from './algorithms.ts'
-import { fromBase64Url } from './base64.ts'
 import { keyError, SUPPORTED } from './key-error.ts'
 
 /** A JWK whose members were looked at one by one, with nothing else in it. */

@@ -1,4 +1,5 @@
 import { SetupError, type SetupErrorCode, type SourcePosition } from '../errors.ts'
+import { visible } from '../text.ts'
 
 /** An error about a key: where it stands, then the sentence. The sentence must never hold key material. */
 export function keyError(
@@ -8,7 +9,7 @@ export function keyError(
   cause?: unknown,
 ): SetupError {
   const place = [position?.file, position?.line, position?.column].filter((part) => part !== undefined).join(':')
-  return new SetupError(code, place === '' ? sentence : `${place}: ${sentence}`, {
+  return new SetupError(code, place === '' ? sentence : `${visible(place)}: ${sentence}`, {
     ...(position === undefined ? {} : { position }),
     cause,
   })

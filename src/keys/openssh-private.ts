@@ -1,7 +1,7 @@
 import type { JsonWebKey } from 'node:crypto'
+import { fromBase64 } from '../base64.ts'
 import type { SourcePosition } from '../errors.ts'
 import type { KeyType } from './algorithms.ts'
-import { fromBase64 } from './base64.ts'
 import { keyError } from './key-error.ts'
 import { ed25519Jwk, openSshBlob, readEcdsaFields, refuseUnsupportedWord, SSH_WORDS } from './openssh-public.ts'
 import { SshReader } from './ssh-wire.ts'

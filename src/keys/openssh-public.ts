@@ -1,7 +1,7 @@
 import type { JsonWebKey } from 'node:crypto'
+import { fromBase64 } from '../base64.ts'
 import type { SourcePosition } from '../errors.ts'
 import type { KeyType } from './algorithms.ts'
-import { fromBase64 } from './base64.ts'
 import { keyError, SUPPORTED } from './key-error.ts'
 import { SshReader, sshMpint, sshString } from './ssh-wire.ts'
 

@@ -1,5 +1,7 @@
 import { SetupError } from '../errors.ts'
 import { publish } from '../events.ts'
+import { Generations } from './generations.ts'
+import { MemoryBatches } from './memory-batches.ts'
 import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
 
 const DEFAULT_MAX_ENTRIES = 500_000
@@ -19,17 +21,9 @@ interface Entry {
   until: number
 }
 
-interface Generation {
-  readonly entries: Map<string, Entry>
-  /** monotonic ms: when its first entry could be written */
-  readonly since: number
-  /** monotonic ms: when the last of its entries is past its retention */
-  until: number
-}
-
 /** What a {@link MemoryReplayStore} holds. */
 export interface MemoryReplayGauge {
-  /** committed entries, those past their retention included until they are dropped */
+  /** committed entries, those past their retention included until they are dropped; a batch is a quarter of its messages */
   readonly committed: number
   readonly inProgress: number
   /** how far back the store knows every token that was committed and is within its retention, in seconds */
@@ -46,17 +40,15 @@ export interface MemoryReplayGauge {
  */
 export class MemoryReplayStore implements ReplayStore {
   readonly #now: () => number
-  readonly #generationSize: number
   readonly #inProgress = new Map<string, Entry>()
-  // Two generations, the older dropped whole: looking for the oldest entry of one large Map costs 100 times as much.
-  #young: Generation
-  #old: Generation
-  #reachesBackTo: number
-  #evictedEarly = 0
+  readonly #committed: Generations<Entry>
+  readonly #batches: MemoryBatches
   #noticed = Number.NEGATIVE_INFINITY
+  #evictedBefore = 0
 
   /**
-   * @param options.maxEntries committed entries kept at most; 500,000 unless told, from 2 to 16,777,216
+   * @param options.maxEntries committed entries kept at most, of single messages and of batches each; 500,000 unless told,
+   * from 2 to 16,777,216
    * @param options.now a monotonic clock in milliseconds, for tests
    * @throws SetupError `option-invalid`
    */
@@ -65,17 +57,23 @@ export class MemoryReplayStore implements ReplayStore {
     if (!Number.isInteger(maxEntries) || maxEntries < 2 || maxEntries > MOST_ENTRIES) {
       throw new SetupError('option-invalid', `maxEntries must be a whole number from 2 to ${MOST_ENTRIES}`)
     }
-    this.#generationSize = Math.floor(maxEntries / 2)
     this.#now = now
-    this.#reachesBackTo = now()
-    this.#young = emptyGeneration(this.#reachesBackTo)
-    this.#old = emptyGeneration(this.#reachesBackTo)
+    const start = now()
+    this.#committed = new Generations(maxEntries, start, (at) => {
+      // What no handler renewed, committed or released stands as if it were none: its time to go.
+      for (const [key, entry] of this.#inProgress) {
+        if (entry.until <= at) this.#inProgress.delete(key)
+      }
+      this.#notice(at)
+    })
+    this.#batches = new MemoryBatches(maxEntries, start, (at) => this.#notice(at))
   }
 
   begin(claim: ReplayClaim): BeginResult {
     const now = this.#now()
+    if (isOfBatch(claim)) return this.#batches.begin(claim, now)
     const held = this.#inProgress.get(claim.key)
-    const entry = held ?? this.#committed(claim.key, now)
+    const entry = held ?? this.#known(claim.key, now)
     if (entry === undefined) {
       this.#inProgress.set(claim.key, newEntry(claim, now + claim.leaseSeconds * 1000))
       return 'run'
@@ -84,7 +82,7 @@ export class MemoryReplayStore implements ReplayStore {
     if (held === undefined) {
       if (!isSamePosition(entry, claim)) return 'duplicate'
       // It stays committed, or a copy would run after this run failed; and it must not be dropped under it.
-      this.#keep(claim.key, entry, now)
+      this.#committed.keep(claim.key, entry, entry.until, now)
       return 'run'
     }
     if (held.owner !== claim.owner && held.until > now && !isSamePosition(held, claim)) return 'in-progress'
@@ -96,8 +94,9 @@ export class MemoryReplayStore implements ReplayStore {
 
   commit(claim: ReplayClaim, retentionSeconds: number): CommitResult {
     const now = this.#now()
+    if (isOfBatch(claim)) return this.#batches.commit(claim, retentionSeconds, now)
     const held = this.#inProgress.get(claim.key)
-    const entry = held ?? this.#committed(claim.key, now)
+    const entry = held ?? this.#known(claim.key, now)
     const own = entry?.owner === claim.owner
     if (held !== undefined) {
       if (!own && held.until > now) return 'lost'
@@ -105,68 +104,57 @@ export class MemoryReplayStore implements ReplayStore {
     } else if (entry !== undefined && !own && !isSamePosition(entry, claim)) return 'lost'
     const until = now + retentionSeconds * 1000
     if (own) entry.until = until
-    this.#keep(claim.key, own ? entry : newEntry(claim, until), now)
+    this.#committed.keep(claim.key, own ? entry : newEntry(claim, until), until, now)
     return 'committed'
   }
 
   release(claim: ReplayClaim): void {
-    if (this.#inProgress.get(claim.key)?.owner === claim.owner) this.#inProgress.delete(claim.key)
+    if (isOfBatch(claim)) this.#batches.release(claim)
+    else if (this.#inProgress.get(claim.key)?.owner === claim.owner) this.#inProgress.delete(claim.key)
   }
 
   renew(claim: ReplayClaim): void {
+    const now = this.#now()
+    if (isOfBatch(claim)) {
+      this.#batches.renew(claim, now)
+      return
+    }
     const held = this.#inProgress.get(claim.key)
-    if (held?.owner === claim.owner) held.until = this.#now() + claim.leaseSeconds * 1000
+    if (held?.owner === claim.owner) held.until = now + claim.leaseSeconds * 1000
   }
 
   gauge(): MemoryReplayGauge {
+    const [singles, batches] = [this.#committed, this.#batches.kept]
     return {
-      committed: this.#young.entries.size + this.#old.entries.size,
-      inProgress: this.#inProgress.size,
-      reachesBackSeconds: (this.#now() - this.#reachesBackTo) / 1000,
-      evictedEarly: this.#evictedEarly,
+      committed: singles.size + batches.size,
+      inProgress: this.#inProgress.size + this.#batches.inProgress,
+      reachesBackSeconds: (this.#now() - Math.max(singles.reachesBackTo, batches.reachesBackTo)) / 1000,
+      evictedEarly: singles.evictedEarly + batches.evictedEarly,
     }
   }
 
-  #committed(key: string, now: number): Entry | undefined {
-    const entry = this.#young.entries.get(key) ?? this.#old.entries.get(key)
+  #known(key: string, now: number): Entry | undefined {
+    const entry = this.#committed.get(key)
     return entry !== undefined && entry.until > now ? entry : undefined
-  }
-
-  #keep(key: string, entry: Entry, now: number): void {
-    if (this.#young.entries.size >= this.#generationSize) this.#dropOldGeneration(now)
-    this.#young.entries.set(key, entry)
-    if (entry.until > this.#young.until) this.#young.until = entry.until
-  }
-
-  #dropOldGeneration(now: number): void {
-    if (this.#old.until > now) {
-      this.#evictedEarly += this.#old.entries.size
-      this.#reachesBackTo = this.#young.since
-      this.#notice(now)
-    }
-    this.#old = this.#young
-    this.#young = emptyGeneration(now)
-    // What no handler renewed, committed or released stands as if it were none: its time to go.
-    for (const [key, entry] of this.#inProgress) {
-      if (entry.until <= now) this.#inProgress.delete(key)
-    }
   }
 
   /** A full store is what it was built for, so there is an event for metrics, and no warning. */
   #notice(now: number): void {
-    if (now - this.#noticed < NOTICE_MS) return
+    const { evictedEarly, reachesBackSeconds } = this.gauge()
+    if (evictedEarly === this.#evictedBefore || now - this.#noticed < NOTICE_MS) return
+    this.#evictedBefore = evictedEarly
     this.#noticed = now
     publish('queue-key-auth:notice', () => ({
       notice: 'replay-store-full',
       detail:
         `handled messages are forgotten before they are too old to be accepted: the store reaches ` +
-        `${Math.round((now - this.#reachesBackTo) / 1000)} s back; raise maxEntries, lower maxAgeSeconds, or share a store`,
+        `${Math.round(reachesBackSeconds)} s back; raise maxEntries, lower maxAgeSeconds, or share a store`,
     }))
   }
 }
 
-function emptyGeneration(since: number): Generation {
-  return { entries: new Map(), since, until: Number.NEGATIVE_INFINITY }
+function isOfBatch(claim: ReplayClaim): claim is ReplayClaim & { batch: NonNullable<ReplayClaim['batch']> } {
+  return claim.batch !== undefined
 }
 
 function newEntry(claim: ReplayClaim, until: number): Entry {

@@ -2,6 +2,11 @@
 export interface ReplayClaim {
   /** Scope, issuer and token id, joined unambiguously by the caller; opaque to the store. */
   readonly key: string
+  /**
+   * For a message of a batch: what says the same as `key`, for stores that keep a batch's messages together. `batch.key` and
+   * `batch.index` are both equal exactly when `key` is; `index` is below `size`, which is 1024 at most.
+   */
+  readonly batch?: { readonly key: string; readonly index: number; readonly size: number } | undefined
   /** Digest of what the token covers (`aud`, `bh`, `hh`). Another digest under the same key is a reused token id. */
   readonly digest: string
   /** Where in the transport this delivery stands; `undefined` where the transport has no positions. */

@@ -81,7 +81,8 @@ export function startChild(
     kill,
     stop: async () => {
       child.kill('SIGTERM')
-      await Promise.race([ended, sleep(10_000, undefined, { ref: false })])
+      // An orderly end may take long on a busy machine, and what it was to write down counts.
+      await Promise.race([ended, sleep(60_000, undefined, { ref: false })])
       await kill()
     },
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
 import { imageOf, startContainer } from './docker.ts'
-import { probeKafka } from './handshake.ts'
+import { probeKafka, probeKafkaGroups } from './kafka-requests.ts'
 import type { BrokerKind, BrokerServer } from './kind.ts'
 import { startLocalServer, temporaryFolder } from './local-server.ts'
 import { findKafka } from './programs.mjs'
@@ -16,6 +16,8 @@ export interface KafkaOptions {
   readonly advertise?: string
   /** More lines for server.properties; they win over ours. */
   readonly config?: Readonly<Record<string, string>>
+  /** Java as it runs a broker in earnest, for measurements; else it starts sooner. In Docker it is always so. */
+  readonly fast?: boolean
 }
 
 export interface KafkaServer extends BrokerServer {
@@ -61,7 +63,7 @@ function oneNode(listeners: readonly string[], advertised: readonly string[], co
   }
 }
 
-async function startLocally({ advertise, config = {} }: KafkaOptions): Promise<KafkaServer> {
+async function startLocally({ advertise, config = {}, fast = false }: KafkaOptions): Promise<KafkaServer> {
   const programs = findKafka()
   if (programs === undefined) throw new Error('Kafka is not installed')
   const folder = await temporaryFolder('kafka')
@@ -81,7 +83,8 @@ async function startLocally({ advertise, config = {} }: KafkaOptions): Promise<K
   await writeFile(loggingFile, logging)
 
   // A small heap, one collector thread and no optimizing compiler: it shall start soon, not run fast.
-  const java = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData']
+  const soon = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
+  const java = [...(fast ? ['-Xmx1g'] : soon), '-XX:-UsePerfData']
   java.push(`-Djava.io.tmpdir=${folder}`, `-Dlog4j2.configurationFile=${loggingFile}`)
   java.push('-cp', join(programs.libraries, '*'))
   const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', propertiesFile]
@@ -93,7 +96,7 @@ async function startLocally({ advertise, config = {} }: KafkaOptions): Promise<K
     program: programs.java,
     args: [...java, 'kafka.Kafka', propertiesFile],
     probe: async () => {
-      await probeKafka(address)
+      await probeKafkaGroups(address)
       return programs.version
     },
   })
@@ -115,7 +118,7 @@ async function startInDocker(
       return Object.fromEntries(Object.entries(properties).map(([name, value]) => [variable(name), value]))
     },
     probe: async (hostAndPort) => {
-      await probeKafka(hostAndPort)
+      await probeKafkaGroups(hostAndPort)
       return imageOf('kafka').split(':')[1] ?? 'of unknown version'
     },
   })

@@ -13,7 +13,7 @@ export interface Starting {
 export async function untilReady<Answer>(
   server: Starting,
   probe: () => Promise<Answer>,
-  timeoutSeconds = 90,
+  timeoutSeconds = 240,
 ): Promise<Answer> {
   const deadline = performance.now() + timeoutSeconds * 1000
   for (;;) {
@@ -30,8 +30,6 @@ export async function untilReady<Answer>(
   }
 }
 
-const handedOut = new Set<number>()
-
 /**
  * A free port of 127.0.0.1 below the range of outgoing connections: from inside that range, a client that reconnects to
  * a stopped server can be given the server's port and connect to itself, and the server cannot come back.
@@ -39,10 +37,7 @@ const handedOut = new Set<number>()
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 15_000)
-    if (!handedOut.has(port) && (await isFree(port))) {
-      handedOut.add(port)
-      return port
-    }
+    if ((await isFree(port)) && (await reserve(port))) return port
   }
 }
 
@@ -51,5 +46,19 @@ function isFree(port: number): Promise<boolean> {
     const server = createServer()
     server.once('error', () => resolve(false))
     server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)))
+  })
+}
+
+/**
+ * A server takes its port seconds after it was chosen, and leaves it when it is restarted. Meanwhile no other process of
+ * the tests may choose it, so each keeps a port for itself that stands for it, at an address of this machine that nobody
+ * uses. (Not the port of that number: RabbitMQ looks whether its port is taken at any address.)
+ */
+function reserve(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    // Not every system has more than one such address: there the chance of a collision has to do.
+    server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'EADDRNOTAVAIL'))
+    server.listen({ port: port + 30_000, host: '127.0.0.77', exclusive: true }, () => resolve(true)).unref()
   })
 }

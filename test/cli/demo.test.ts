@@ -11,7 +11,7 @@ interface Shown {
 }
 
 describe('demo', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
   it('shows a message handled, and one for each way to attack it', async () => {
     await using place = await temporaryFolder()
@@ -28,7 +28,7 @@ describe('demo', () => {
       ['dead-lettered', 'message-expired'],
     ])
     expect([exitCode, stderr]).toEqual([0, ''])
-  }, 60_000)
+  })
 
   it('says so, and fails, when a message ends otherwise than it should', async () => {
     await using place = await temporaryFolder()
@@ -52,7 +52,7 @@ describe('demo', () => {
     expect(exitCode).toBe(1)
     const report = await runCommand(['demo'], { cwd: place.path, nodeOptions })
     expect(report).toMatchObject({ exitCode: 1, stdout: expect.stringContaining('UNEXPECTED') })
-  }, 60_000)
+  })
 
   it('writes no colours into a pipe, and does not mind when nobody reads it', async () => {
     await using place = await temporaryFolder()
@@ -60,28 +60,24 @@ describe('demo', () => {
     expect(piped.stdout).not.toContain('\u001b')
     const unread = await runCommand(['demo'], { cwd: place.path, closedPipe: true })
     expect([unread.exitCode, unread.stderr]).toEqual([0, ''])
-  }, 60_000)
+  })
 
   it.each([
     ['a broker that is not there', { AMQP_URL: 'amqp://someone:s3cret@127.0.0.1:1/x' }, 1],
     ['an address that is no URL', { AMQP_URL: 's3cret' }, 2],
     ['an address of another kind', { AMQP_URL: 'redis://someone:s3cret@127.0.0.1' }, 2],
     ['no address', {}, 2],
-  ])(
-    'tells what to do about %s, and nothing of a password',
-    async (_, env, expected) => {
-      const { exitCode, stdout, stderr } = await runCommand(['demo', 'rabbitmq'], { cwd: process.cwd(), env })
-      expect([exitCode, stdout]).toEqual([expected, ''])
-      expect(stderr).toMatch(/^queue-key-auth: [^\n]+\nqueue-key-auth: hint: [^\n]+\n$/)
-      expect(stderr).not.toContain('s3cret')
-    },
-    60_000,
-  )
+  ])('tells what to do about %s, and nothing of a password', async (_, env, expected) => {
+    const { exitCode, stdout, stderr } = await runCommand(['demo', 'rabbitmq'], { cwd: process.cwd(), env })
+    expect([exitCode, stdout]).toEqual([expected, ''])
+    expect(stderr).toMatch(/^queue-key-auth: [^\n]+\nqueue-key-auth: hint: [^\n]+\n$/)
+    expect(stderr).not.toContain('s3cret')
+  })
 
   it('asks for amqplib where it is not installed', async () => {
     await using place = await temporaryFolder()
     const env = { AMQP_URL: 'amqp://127.0.0.1:1' }
     const { exitCode, stderr } = await runCommand(['demo', 'rabbitmq'], { cwd: place.path, env })
     expect([exitCode, stderr]).toEqual([1, expect.stringContaining('npm install amqplib')])
-  }, 60_000)
+  })
 })

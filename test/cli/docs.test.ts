@@ -8,7 +8,7 @@ import { runCommand } from './command.ts'
 const path = join(import.meta.dirname, '..', '..', 'docs', 'cli.md')
 
 describe('docs/cli.md', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
   it('shows the help of every command as it is', async () => {
     const run = async (args: string): Promise<string> =>
@@ -30,7 +30,7 @@ describe('docs/cli.md', () => {
     const names = Array.from(commands.matchAll(/^ {2}([a-z]+)/gm), ([, name]) => `${name} --help`)
     expect(names.length).toBeGreaterThan(10)
     expect(shown.map(({ args }) => args).sort()).toEqual(['--help', ...names].sort())
-  }, 120_000)
+  })
 
   it('lists every rule of check', () => {
     const rows = Array.from(

@@ -38,26 +38,22 @@ const MADE_BY = [
 ] as const
 
 describe.skipIf(missing.length > 0)('key files as other programs write them', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
-  it.each(MADE_BY)(
-    '%s: authorized, then signing and verifying',
-    async (_, make) => {
-      await using place = await temporaryFolder()
-      const line = [
-        `umask 077; mkdir keys; ${make}`,
-        'queue-key-auth authorize keys s k.pub --queues "q"',
-        `echo '{"payload":"x"}' | queue-key-auth sign k --service s --to memory:q | queue-key-auth verify keys --queue q --json`,
-      ].join(' && ')
-      const { exitCode, stdout, stderr } = await runShell(line, {
-        cwd: place.path,
-        env: { QUEUE_KEY_AUTH_PASSPHRASE: 'secret' },
-      })
-      expect([exitCode, stderr]).toEqual([0, expect.not.stringContaining('secret')])
-      expect(stdout).toContain('"outcome": "authorized"')
-    },
-    60_000,
-  )
+  it.each(MADE_BY)('%s: authorized, then signing and verifying', async (_, make) => {
+    await using place = await temporaryFolder()
+    const line = [
+      `umask 077; mkdir keys; ${make}`,
+      'queue-key-auth authorize keys s k.pub --queues "q"',
+      `echo '{"payload":"x"}' | queue-key-auth sign k --service s --to memory:q | queue-key-auth verify keys --queue q --json`,
+    ].join(' && ')
+    const { exitCode, stdout, stderr } = await runShell(line, {
+      cwd: place.path,
+      env: { QUEUE_KEY_AUTH_PASSPHRASE: 'secret' },
+    })
+    expect([exitCode, stderr]).toEqual([0, expect.not.stringContaining('secret')])
+    expect(stdout).toContain('"outcome": "authorized"')
+  })
 
   it.each(['Ed25519', 'ES256', 'RS256'])(
     'a %s key of ours: openssl derives its public half, and ssh-keygen prints the fingerprint that list does',
@@ -76,7 +72,6 @@ describe.skipIf(missing.length > 0)('key files as other programs write them', ()
       const [, printed] = /^\d+ (SHA256:\S+)/.exec(stdout) ?? []
       expect(stdout).toContain(`"fingerprint": "${printed}"`)
     },
-    60_000,
   )
 
   it('neither prints a private key nor leaves one readable, whatever is asked of it', async () => {
@@ -103,5 +98,5 @@ describe.skipIf(missing.length > 0)('key files as other programs write them', ()
       .split('\n')
     expect(secrets.length).toBeGreaterThan(3)
     for (const secret of secrets) expect(stdout + stderr).not.toContain(secret.slice(0, 40))
-  }, 60_000)
+  })
 })

@@ -19,28 +19,24 @@ const hasSshKeygen = ((): boolean => {
 })()
 
 describe('keygen', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
-  it.each(ALGORITHMS)(
-    'makes a %s key that signs what its line authorizes',
-    async (alg: Algorithm) => {
-      await using place = await temporaryFolder()
-      const { exitCode, stdout } = await runCommand(['keygen', 'checkout', '--queues', 'orders.*', '--alg', alg], {
-        cwd: place.path,
-      })
-      expect(exitCode).toBe(0)
-      const path = join(place.path, 'checkout.key')
-      using signer = await Signer.fromFile(path, { service: 'checkout', algorithm: alg })
-      const broker = new MemoryBroker()
-      const consumer = wrapConsumer(broker.connect(), new Verifier({ keys: AuthorizedKeys.parse(stdout) }))
-      wrapProducer(broker.connect(), signer).publish('orders.new', Buffer.from('1'))
-      const service = await new Promise((resolve) => {
-        void consumer.consume('orders.new', (message) => resolve(senderOf(message)?.service))
-      })
-      expect(service).toBe('checkout')
-    },
-    60_000,
-  )
+  it.each(ALGORITHMS)('makes a %s key that signs what its line authorizes', async (alg: Algorithm) => {
+    await using place = await temporaryFolder()
+    const { exitCode, stdout } = await runCommand(['keygen', 'checkout', '--queues', 'orders.*', '--alg', alg], {
+      cwd: place.path,
+    })
+    expect(exitCode).toBe(0)
+    const path = join(place.path, 'checkout.key')
+    using signer = await Signer.fromFile(path, { service: 'checkout', algorithm: alg })
+    const broker = new MemoryBroker()
+    const consumer = wrapConsumer(broker.connect(), new Verifier({ keys: AuthorizedKeys.parse(stdout) }))
+    wrapProducer(broker.connect(), signer).publish('orders.new', Buffer.from('1'))
+    const service = await new Promise((resolve) => {
+      void consumer.consume('orders.new', (message) => resolve(senderOf(message)?.service))
+    })
+    expect(service).toBe('checkout')
+  })
 
   it('writes PKCS#8 that only the owner may read, and prints nothing of it', async () => {
     await using place = await temporaryFolder()
@@ -63,21 +59,17 @@ describe('keygen', () => {
     const signer = Signer.fromKey(pem, { service: 'checkout' })
     expect(made).toMatchObject({ fingerprint: signer.fingerprint, keyId: signer.keyId })
     expect(made.authorizedKeysLine).toBe(signer.authorizedKeysLine('**'))
-  }, 60_000)
+  })
 
-  it.skipIf(!hasSshKeygen)(
-    'prints a key that ssh-keygen reads, under the fingerprint it told',
-    async () => {
-      await using place = await temporaryFolder()
-      const run = await runCommand(['keygen', 'checkout', '--queues', 'orders', '--alg', 'ES256'], { cwd: place.path })
-      const file = join(place.path, 'key.pub')
-      await writeFile(file, run.stdout.split(' ').slice(2).join(' '))
-      const [, fingerprint = ''] = execFileSync('ssh-keygen', ['-lf', file], { encoding: 'utf8' }).split(' ')
-      expect(fingerprint).toMatch(/^SHA256:/)
-      expect(run.stderr).toContain(fingerprint)
-    },
-    60_000,
-  )
+  it.skipIf(!hasSshKeygen)('prints a key that ssh-keygen reads, under the fingerprint it told', async () => {
+    await using place = await temporaryFolder()
+    const run = await runCommand(['keygen', 'checkout', '--queues', 'orders', '--alg', 'ES256'], { cwd: place.path })
+    const file = join(place.path, 'key.pub')
+    await writeFile(file, run.stdout.split(' ').slice(2).join(' '))
+    const [, fingerprint = ''] = execFileSync('ssh-keygen', ['-lf', file], { encoding: 'utf8' }).split(' ')
+    expect(fingerprint).toMatch(/^SHA256:/)
+    expect(run.stderr).toContain(fingerprint)
+  })
 
   it('never overwrites: not a file, and not what a link points to', async () => {
     await using place = await temporaryFolder()
@@ -89,7 +81,7 @@ describe('keygen', () => {
     }
     expect(await readFile(join(place.path, 'checkout.key'), 'utf8')).toBe('precious')
     expect((await readdir(place.path)).sort()).toEqual(['billing.key', 'checkout.key'])
-  }, 60_000)
+  })
 
   it('keeps the file in its folder, whatever the service is called', async () => {
     await using place = await temporaryFolder()
@@ -100,7 +92,7 @@ describe('keygen', () => {
     const [file = ''] = await readdir(place.path)
     expect(file).toBe('shop+..+..+eu+checkout.key')
     expect(createPublicKey(await readFile(join(place.path, file))).asymmetricKeyType).toBe('ed25519')
-  }, 60_000)
+  })
 
   it.each([
     ['no service', ['keygen', '--queues', 'orders']],
@@ -109,13 +101,9 @@ describe('keygen', () => {
     ['vetoes only', ['keygen', 'checkout', '--queues', '!orders']],
     ['a quote in a pattern', ['keygen', 'checkout', '--queues', 'a",alg="RS256']],
     ['an unknown algorithm', ['keygen', 'checkout', '--queues', 'orders', '--alg', 'HS256']],
-  ])(
-    'leaves nothing behind when given %s',
-    async (_, args) => {
-      await using place = await temporaryFolder()
-      const { exitCode, stdout } = await runCommand(args, { cwd: place.path })
-      expect([exitCode, stdout, await readdir(place.path)]).toEqual([2, '', []])
-    },
-    60_000,
-  )
+  ])('leaves nothing behind when given %s', async (_, args) => {
+    await using place = await temporaryFolder()
+    const { exitCode, stdout } = await runCommand(args, { cwd: place.path })
+    expect([exitCode, stdout, await readdir(place.path)]).toEqual([2, '', []])
+  })
 })

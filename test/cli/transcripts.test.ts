@@ -14,25 +14,21 @@ import { runShell, steady, temporaryFolder } from './command.ts'
 const folder = join(import.meta.dirname, 'transcripts')
 
 describe('what the command says and how it exits', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
-  it.each(readdirSync(folder))(
-    '%s',
-    async (file) => {
-      const path = join(folder, file)
-      const [intro = '', ...commands] = readFileSync(path, 'utf8').split(/^(?=\$ )/m)
-      expect(commands.length).toBeGreaterThan(0)
-      await using place = await temporaryFolder()
-      let actual = intro
-      for (const command of commands) {
-        const typed = command.slice(0, command.indexOf('\n'))
-        const { exitCode, stdout, stderr } = await runShell(typed.slice(2), { cwd: place.path })
-        actual += `${typed}\n${marked('>', stdout)}${marked('!', stderr)}exit ${exitCode}\n${command.endsWith('\n\n') ? '\n' : ''}`
-      }
-      await expect(actual).toMatchFileSnapshot(path)
-    },
-    120_000,
-  )
+  it.each(readdirSync(folder))('%s', async (file) => {
+    const path = join(folder, file)
+    const [intro = '', ...commands] = readFileSync(path, 'utf8').split(/^(?=\$ )/m)
+    expect(commands.length).toBeGreaterThan(0)
+    await using place = await temporaryFolder()
+    let actual = intro
+    for (const command of commands) {
+      const typed = command.slice(0, command.indexOf('\n'))
+      const { exitCode, stdout, stderr } = await runShell(typed.slice(2), { cwd: place.path })
+      actual += `${typed}\n${marked('>', stdout)}${marked('!', stderr)}exit ${exitCode}\n${command.endsWith('\n\n') ? '\n' : ''}`
+    }
+    await expect(actual).toMatchFileSnapshot(path)
+  })
 })
 
 function marked(mark: string, output: string): string {

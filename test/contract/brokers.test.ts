@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { type ChannelModel, connect } from 'amqplib'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { probeKafka, probeRabbitmq, probeRedis } from '../brokers/handshake.ts'
+import { probeRabbitmq, probeRedis } from '../brokers/handshake.ts'
 import { startKafka, startRabbitmq, startRedis, uniqueName } from '../brokers/index.ts'
+import { probeKafka } from '../brokers/kafka-requests.ts'
 
 const amqpUrl = inject('amqpUrl')
 const redisUrl = inject('redisUrl')
@@ -26,7 +27,7 @@ describe('the brokers of this run', () => {
 })
 
 // Starts and restarts take seconds each, in Docker tens of them.
-describe('a broker of a test’s own', { timeout: 120_000 }, () => {
+describe('a broker of a test’s own', () => {
   it.skipIf(!startable.includes('rabbitmq'))('RabbitMQ keeps durable messages over a kill and a restart', async () => {
     const server = await startRabbitmq({ config: ['consumer_timeout = 123456'] })
     onTestFinished(() => server.stop())
@@ -68,18 +69,14 @@ describe('a broker of a test’s own', { timeout: 120_000 }, () => {
     },
   )
 
-  it.skipIf(!startable.includes('kafka'))(
-    'Kafka serves again after a kill and a restart',
-    { timeout: 90_000 },
-    async () => {
-      const server = await startKafka({ config: { 'auto.create.topics.enable': 'false' } })
-      onTestFinished(() => server.stop())
-      await server.kill()
-      await expect(probeKafka(server.address)).rejects.toThrow()
-      await server.restart()
-      await expect(probeKafka(server.address)).resolves.toBeUndefined()
-    },
-  )
+  it.skipIf(!startable.includes('kafka'))('Kafka serves again after a kill and a restart', async () => {
+    const server = await startKafka({ config: { 'auto.create.topics.enable': 'false' } })
+    onTestFinished(() => server.stop())
+    await server.kill()
+    await expect(probeKafka(server.address)).rejects.toThrow()
+    await server.restart()
+    await expect(probeKafka(server.address)).resolves.toBeUndefined()
+  })
 })
 
 async function openConnection(url: string): Promise<{ connection: ChannelModel; closed: Promise<void> }> {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
+import { eventually } from '../eventually.ts'
 import type { Delivered, Features, Harness } from './harness.ts'
-import { eventually, openScene, settlements, text } from './scene.ts'
+import { openScene, settlements, text } from './scene.ts'
 import { GatedStore } from './stores.ts'
 
 /** The consumer's connection breaks between any two steps; another consumer takes over. The lease is short. */

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest'
 import type { KeySource } from '../../src/authorized-keys/snapshot.ts'
 import type { DeferCode } from '../../src/reasons.ts'
 import type { VerifierOptions } from '../../src/verifier.ts'
+import { eventually } from '../eventually.ts'
 import type { Features, Harness } from './harness.ts'
 import { keys } from './keys.ts'
-import { eventually, openScene, settlements } from './scene.ts'
+import { openScene, settlements } from './scene.ts'
 import { FlakyStore } from './stores.ts'
 
 interface Fault {

@@ -129,9 +129,7 @@ export function fidelityTests(harness: Harness, features: Features): void {
     for (const body of bodies) scene.producer.publish(scene.queue, { payload: Buffer.from(body) })
     await scene.producer.flush()
     const taken: TestMessage[] = []
-    await expect
-      .poll(async () => taken.push(...(await harness.take(scene.queue))), { timeout: 10_000 })
-      .toBe(bodies.length)
+    await expect.poll(async () => taken.push(...(await harness.take(scene.queue)))).toBe(bodies.length)
     expect(taken.map(({ payload }) => String(payload))).toEqual(bodies)
   })
 

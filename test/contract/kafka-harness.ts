@@ -4,11 +4,12 @@ import { type KafkaRecord, wrapConsumer, wrapProducer } from '../../adapters/kaf
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
+import { leaveGroup } from '../brokers/kafka-requests.ts'
 import type { ClientLibrary } from '../kafka/client-libraries.ts'
 import { createTopic } from '../kafka/topics.ts'
 import type { ConsumerSetup, Delivered, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { paired } from './paired.ts'
-import { eventually, text } from './scene.ts'
+import { text } from './scene.ts'
 
 export const kafkaFeatures: Features = {
   nullPayload: true,
@@ -26,7 +27,12 @@ export const kafkaFeatures: Features = {
 export function kafkaHarness(brokers: readonly string[], library: ClientLibrary, batch = false): Harness {
   const as = (signer: Signer | undefined): Signer | undefined => signer && (batch ? paired(signer) : signer)
   // What makes topics and reads them is kafkajs, whatever is tested.
-  const setUp = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING })
+  const setUp = new Kafka({
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 60_000,
+    retry: { retries: 60, maxRetryTime: 500 },
+  })
   const admin = setUp.admin()
   const readers = new Map<string, { consumer: Consumer; read: TestMessage[]; next: number }>()
   const killed: Killed[] = []
@@ -63,11 +69,7 @@ export function kafkaHarness(brokers: readonly string[], library: ClientLibrary,
   }
 
   return {
-    start: async () => {
-      await admin.connect()
-      // A Kafka that nobody used yet makes the topic of the groups first, and the clients here are not patient.
-      await eventually(() => admin.fetchOffsets({ groupId: 'nobody' }))
-    },
+    start: () => admin.connect(),
     stop: async () => {
       bury()
       await Promise.all([...readers.values()].map(({ consumer }) => consumer.disconnect()))
@@ -80,7 +82,7 @@ export function kafkaHarness(brokers: readonly string[], library: ClientLibrary,
     destinationOf: (topic) => `kafka:${topic}`,
     batch,
     openProducer: (signer) => openProducer(library, as(signer), batch),
-    openConsumer: (setup) => openConsumer(library, setup, as(setup.signer), batch, killed),
+    openConsumer: (setup) => openConsumer(brokers, library, setup, as(setup.signer), batch, killed),
     take,
     deadLetterQueueOf: (topic) => `${topic}-dlt`,
     brokerDeadLetterQueueOf: (topic) => `${topic}-none`,
@@ -127,6 +129,7 @@ async function openProducer(library: ClientLibrary, signer: Signer | undefined, 
 class GivenBack extends Error {}
 
 async function openConsumer(
+  brokers: readonly string[],
   library: ClientLibrary,
   setup: ConsumerSetup,
   signer: Signer | undefined,
@@ -143,11 +146,12 @@ async function openConsumer(
   })
   let consumer: Consumer | undefined
   let dead = false
+  let leave = async (): Promise<void> => undefined
   const kill = (): void => {
     if (dead) return
     dead = true
     cut()
-    end()
+    leave().then(end, end)
     killed.push({
       bury: async () => {
         mend()
@@ -197,6 +201,9 @@ async function openConsumer(
     consume: async (topic, handler) => {
       consumer = library.consumer(kafka, `group-${topic}`)
       endsByItself = library.onEnd(consumer, end) === 'by itself'
+      library.onJoin(consumer, (memberId) => {
+        leave = () => leaveGroup(brokers.join(), `group-${topic}`, memberId)
+      })
       await consumer.connect()
       await library.run(consumer, [topic], { eachMessage: (payload) => hand(payload, handler, inHand) })
     },

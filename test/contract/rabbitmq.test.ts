@@ -10,10 +10,11 @@ import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import type { CoveredProperties, Headers } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
+import { eventually } from '../eventually.ts'
 import { adapterContract } from './adapter-contract.ts'
 import type { ConsumerSetup, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { paired } from './paired.ts'
-import { eventually, openScene, settlements, text } from './scene.ts'
+import { openScene, settlements, text } from './scene.ts'
 
 const url = inject('amqpUrl')
 const PROPERTIES = ['type', 'contentType', 'contentEncoding', 'replyTo', 'correlationId', 'messageId', 'appId'] as const

@@ -6,6 +6,7 @@ import type { Signer } from '../../src/signer.ts'
 import { uniqueName } from '../brokers/index.ts'
 import type { Redis6 } from '../redis-streams/clients.ts'
 import type { ConsumerSetup, Delivered, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import { paired } from './paired.ts'
 import { text } from './scene.ts'
 
 const GROUP = 'workers'
@@ -29,6 +30,8 @@ export interface RedisSetup {
   readonly prefix?: string
   /** `consumeStream`; else a loop as users write it, over a wrapped client */
   readonly ownLoop?: boolean
+  /** pipelines, and every token is one of a batch */
+  readonly batch?: boolean
 }
 
 /** A message as fields: the body is the field `payload`, headers are fields of their own. */
@@ -51,7 +54,8 @@ function fromFields(fields: readonly Buffer[]): Required<TestMessage> {
   return { payload, headers, properties: {} }
 }
 
-export function redisHarness({ open, prefix = '', ownLoop = false }: RedisSetup): Harness {
+export function redisHarness({ open, prefix = '', ownLoop = false, batch = false }: RedisSetup): Harness {
+  const as = (signer: Signer | undefined): Signer | undefined => signer && (batch ? paired(signer) : signer)
   let shared: Redis6
   const made: string[] = []
 
@@ -88,9 +92,14 @@ export function redisHarness({ open, prefix = '', ownLoop = false }: RedisSetup)
       const fields = toFields({ payload, headers: Object.fromEntries(kept) })
       return { payload: encodeFields(fields.map((field) => Buffer.from(field))) }
     },
-    openProducer: async (signer) => producer(open(), signer),
-    openConsumer: async (setup) =>
-      ownLoop ? loopConsumer(open(), shared, setup) : clientConsumer(open(), shared, setup),
+    batch,
+    openProducer: async (signer) => producer(open(), as(signer), batch),
+    openConsumer: async (setup) => {
+      const client = watch(open(), shared)
+      const signer = as(setup.signer)
+      if (signer !== undefined) wrapProducer(client.redis, signer, { batch })
+      return ownLoop ? loopConsumer(client, setup) : clientConsumer(client, setup)
+    },
     async take(queue) {
       const key = physical(queue)
       const entries = await waiting(key).catch((error: Error) => {
@@ -126,13 +135,14 @@ function isAfter(id: string, other: string): boolean {
   return a > c || (a === c && b > d)
 }
 
-function producer(client: Redis6, signer: Signer | undefined): TestProducer {
-  if (signer !== undefined) wrapProducer(client, signer)
+function producer(client: Redis6, signer: Signer | undefined, batch: boolean): TestProducer {
+  if (signer !== undefined) wrapProducer(client, signer, { batch })
   const sending = new Set<Promise<unknown>>()
   return {
     publish(queue, message) {
-      const [...fields] = toFields(message)
-      const sent = client.xadd(queue, '*', ...(fields as [string, string]))
+      const entry = [queue, '*', ...toFields(message)] as [string, string, string, string]
+      // On a Cluster that was closed before it knew its nodes, ioredis leaves a pipeline pending for good.
+      const sent = batch && client.status !== 'end' ? inPipeline(client, entry) : client.xadd(...entry)
       const settled = sent.then(
         () => sending.delete(settled),
         () => sending.delete(settled),
@@ -150,7 +160,17 @@ function producer(client: Redis6, signer: Signer | undefined): TestProducer {
   }
 }
 
+async function inPipeline(client: Redis6, entry: [string, string, string, string]): Promise<unknown> {
+  const [[error, id] = []] = (await client
+    .pipeline()
+    .xadd(...entry)
+    .exec()) as [Error | null, unknown][]
+  if (error) throw error
+  return id
+}
+
 interface Watched {
+  readonly redis: Redis6
   readonly settlements: string[]
   readonly ended: Promise<unknown>
   /** resolves when what was settled so far is among the settlements */
@@ -208,6 +228,7 @@ function watch(client: Redis6, shared: Redis6): Watched {
   }
   observe(client)
   return {
+    redis: client,
     settlements,
     ended,
     recorded: async () => looking,
@@ -223,9 +244,8 @@ function watch(client: Redis6, shared: Redis6): Watched {
 }
 
 /** The loop that users write: what others let lie first, then what is new. */
-function clientConsumer(client: Redis6, shared: Redis6, { verifier, signer, options }: ConsumerSetup): TestConsumer {
-  const { settlements, ended, recorded, dieAtNext, kill, end } = watch(client, shared)
-  if (signer !== undefined) wrapProducer(client, signer)
+function clientConsumer(watched: Watched, { verifier, options }: ConsumerSetup): TestConsumer {
+  const { redis: client, settlements, ended, recorded, dieAtNext, kill, end } = watched
   if (verifier !== undefined) wrapConsumer(client, verifier, options as never)
   const name = uniqueName('consumer')
   let closing = false
@@ -270,9 +290,8 @@ function clientConsumer(client: Redis6, shared: Redis6, { verifier, signer, opti
   }
 }
 
-function loopConsumer(client: Redis6, shared: Redis6, { verifier, signer, options }: ConsumerSetup): TestConsumer {
-  const { settlements, ended, recorded, dieAtNext, kill } = watch(client, shared)
-  if (signer !== undefined) wrapProducer(client, signer)
+function loopConsumer(watched: Watched, { verifier, options }: ConsumerSetup): TestConsumer {
+  const { redis: client, settlements, ended, recorded, dieAtNext, kill } = watched
   let stop = async (): Promise<void> => undefined
   return {
     async consume(queue, handler) {

@@ -4,10 +4,11 @@ import { type DeadLetter, originalHeaderName } from '../../src/dead-letter.ts'
 import { isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import { REJECT_CODES } from '../../src/reasons.ts'
 import { senderOf, verdictOf } from '../../src/verdict.ts'
+import { eventually } from '../eventually.ts'
 import { type Forgery, forgeries } from './forgeries.ts'
 import type { Features, Harness, TestMessage } from './harness.ts'
 import { shop, stranger } from './keys.ts'
-import { bytesOf, eventually, openScene, settlements, text } from './scene.ts'
+import { bytesOf, openScene, settlements, text } from './scene.ts'
 
 /** Where a message differs cannot be told in a batch; a planted header can be told everywhere. */
 function batchOnly({ headersInBody }: Features): string[] {
@@ -22,10 +23,19 @@ export function refusalTests(harness: Harness, features: Features): void {
     expect(new Set(all.map(({ code }) => code))).toEqual(new Set(REJECT_CODES.filter((code) => !others.includes(code))))
   })
 
+  const answers = ['dead-letter', ...(features.brokerDeadLetters ? ['reject' as const] : []), 'acknowledge'] as const
+
+  if (!features.brokerDeadLetters) {
+    it("are not left to a broker without dead-lettering of its own: 'reject' is refused", async () => {
+      const scene = await openScene(harness)
+      const consuming = scene.consume({ options: { onRejected: 'reject' } })
+      await expect(consuming).rejects.toMatchObject({ code: 'option-invalid' })
+    })
+  }
+
   describe.each(all.map((forgery) => [forgery.code, forgery] as const))('%s', (code, forgery) => {
-    it.for(['dead-letter', 'reject', 'acknowledge'] as const)('%s', async (onRejected, { skip }) => {
+    it.for(answers)('%s', async (onRejected, { skip }) => {
       skip(forgery.needs !== undefined && !features[forgery.needs], `the transport has no ${forgery.needs}`)
-      skip(onRejected === 'reject' && !features.brokerDeadLetters, 'the transport has no brokerDeadLetters')
       const scene = await openScene(harness)
       const messages = forgery.make(scene.destination)
       const bad = messages.at(-1) as TestMessage

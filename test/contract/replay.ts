@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest'
 import { releaseForRetry } from '../../src/verdict.ts'
+import { eventually } from '../eventually.ts'
 import type { Delivered, Features, Harness } from './harness.ts'
-import { eventually, openScene, settlements } from './scene.ts'
+import { openScene, settlements } from './scene.ts'
 
 export function replayTests(harness: Harness, features: Features): void {
   it('a message that is given back is handled again', async ({ skip }) => {

@@ -1,10 +1,11 @@
-import { expect, onTestFinished, vi } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import type { Verdict } from '../../src/verdict.ts'
 import { Verifier, type VerifierOptions } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { eventually } from '../eventually.ts'
 import type { Delivered, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { keys, type Service, shop } from './keys.ts'
 import { paired } from './paired.ts'
@@ -132,11 +133,6 @@ export async function openScene(harness: Harness, options: Partial<VerifierOptio
 /** How the shop signs what no producer sends. */
 export function signerOf({ batch }: Harness, { signer }: Service = shop): Signer {
   return batch ? paired(signer) : signer
-}
-
-/** Tries again until it passes, for ten seconds. */
-export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  return vi.waitFor(check, { timeout: 20_000, interval: 5 })
 }
 
 /** A body as text, one character a byte. */

@@ -11,10 +11,10 @@ describe.skipIf(!startable)('Kafka: every good record handled, every bad one dea
   beforeAll(async () => {
     server = await startKafka()
     scene = new KafkaScene(server.brokers)
-    await scene.start()
+    await scene.open()
   })
   afterAll(async () => {
-    await scene.end()
+    await scene.close()
     await server.stop()
   })
   brokerFaults(

@@ -16,8 +16,8 @@ describe.skipIf(brokers === undefined)(
       return
     }
     const scene = new KafkaScene(brokers ?? ['none'], confluent)
-    beforeAll(() => scene.start())
-    afterAll(() => scene.end())
+    beforeAll(() => scene.open())
+    afterAll(() => scene.close())
     consumerFaults(scene)
     exactlyOnceFaults(scene)
 
@@ -27,10 +27,10 @@ describe.skipIf(brokers === undefined)(
       beforeAll(async () => {
         server = await startKafka()
         own = new KafkaScene(server.brokers, confluent)
-        await own.start()
+        await own.open()
       })
       afterAll(async () => {
-        await own.end()
+        await own.close()
         await server.stop()
       })
       brokerFaults(

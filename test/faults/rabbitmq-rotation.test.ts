@@ -6,7 +6,7 @@ import { AuthorizedKeys, Signer, senderOf, Verifier } from '../../src/index.ts'
 import { generatePrivateKey } from '../../src/keys/generate.ts'
 import { openSshPublicKey, publicKeyOf } from '../../src/keys/public-key.ts'
 import { MountedDirectory } from '../keys/directories.ts'
-import { numbered, PATIENCE, report, Scene } from './rabbitmq-scene.ts'
+import { numbered, report, Scene } from './rabbitmq-scene.ts'
 
 const url = inject('amqpUrl')
 const SWAPS = 200
@@ -54,8 +54,10 @@ describe.skipIf(url === undefined)('RabbitMQ: keys are rotated under traffic', (
     let rotated = false
     const producing = (async () => {
       while (!rotated) {
-        for (let burst = 0; burst < 100; burst++) channel.sendToQueue(queue, Buffer.from(`m-${published++}`))
+        for (let burst = 0; burst < 20; burst++) channel.sendToQueue(queue, Buffer.from(`m-${published++}`))
         await channel.waitForConfirms()
+        // Room for the swaps.
+        await sleep(5)
       }
     })()
     const swapping = (async () => {
@@ -70,37 +72,37 @@ describe.skipIf(url === undefined)('RabbitMQ: keys are rotated under traffic', (
       [pairs[0], pairs[1]],
       [pairs[1], pairs[2]],
     ] as const) {
-      await expect.poll(() => swaps, PATIENCE).toBeGreaterThan(from === pairs[0] ? 40 : 120)
+      await expect.poll(() => swaps).toBeGreaterThan(from === pairs[0] ? 40 : 120)
       // 1: the new public line everywhere, and every consumer has read it
       lines = lineOf(from) + lineOf(to)
-      await expect.poll(() => keys.snapshot?.keys.has(to.keyId), PATIENCE).toBe(true)
+      await expect.poll(() => keys.snapshot?.keys.has(to.keyId)).toBe(true)
       // 2: the producer's key
       await mountedKey.swap({ 'checkout.key': to.pem })
-      await expect.poll(() => signer.keyId, PATIENCE).toBe(to.keyId)
+      await expect.poll(() => signer.keyId).toBe(to.keyId)
       // 3: an end for the old line, once nobody signs with it
       const end = new Date(Date.now() + 1_000).toISOString().replace(/\.\d+/, '')
       lines = lineOf(from, `,valid-before="${end}"`) + lineOf(to)
       // 4: nothing signed with it waits any more, which is certain after maxAge
       const signedBefore = published
-      await expect.poll(() => handled.length, PATIENCE).toBeGreaterThanOrEqual(signedBefore)
+      await expect.poll(() => handled.length).toBeGreaterThanOrEqual(signedBefore)
       lines = lineOf(to)
-      await expect.poll(() => keys.snapshot?.keys.has(from.keyId), PATIENCE).toBe(false)
+      await expect.poll(() => keys.snapshot?.keys.has(from.keyId)).toBe(false)
     }
-    await expect.poll(() => swaps, PATIENCE).toBeGreaterThanOrEqual(SWAPS)
+    await expect.poll(() => swaps).toBeGreaterThanOrEqual(SWAPS)
     rotated = true
     await Promise.all([producing, swapping])
-    await expect.poll(() => handled.length, PATIENCE).toBe(published)
+    await expect.poll(() => handled.length).toBe(published)
 
     expect(refused).toEqual([])
     expect(handled).toEqual(numbered('m', published))
     expect([...handledBy.keys()]).toEqual(pairs.map(({ keyId }) => keyId))
     expect(await scene.waiting(`${queue}.dlq`)).toBe(0)
-    expect(keys.health.state).toBe('ok')
+    await expect.poll(() => keys.health.state).toBe('ok')
     keys.close()
     signer.close()
     report('rotation', { published, handled: handled.length, rejected: refused.length, swaps, keys: handledBy.size })
     report('signed with each', Object.fromEntries(handledBy))
-  }, 180_000)
+  })
 })
 
 interface Pair {

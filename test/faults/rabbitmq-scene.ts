@@ -2,9 +2,6 @@ import { type Channel, type ChannelModel, type ConfirmChannel, connect, type Get
 import { expect } from 'vitest'
 import { uniqueName } from '../brokers/index.ts'
 
-/** Long enough for a machine that does other things too. Nothing is asserted about it. */
-export const PATIENCE: { readonly timeout: number; readonly interval: number } = { timeout: 60_000, interval: 50 }
-
 /** What a test on RabbitMQ opens and declares, to be cleared away. */
 export class Scene {
   readonly url: string

@@ -33,6 +33,8 @@ export interface ClientLibrary {
    * failed.
    */
   onEnd(consumer: Consumer, ended: (error: unknown) => void): 'by itself' | 'never'
+  /** Calls back with the member's id when a consumer has joined its group, where the client tells it. */
+  onJoin(consumer: Consumer, joined: (memberId: string) => void): void
 }
 
 /** A Kafka of its own. */
@@ -50,8 +52,8 @@ export interface Position {
   readonly offset: string
 }
 
-/** @param impatient whether it soon gives up what fails, and does not begin anew */
-export function kafkajsLibrary(brokers: readonly string[], impatient = false): ClientLibrary {
+/** @param mayEnd whether consumers soon give up a handler that fails, and do not begin anew */
+export function kafkajsLibrary(brokers: readonly string[], mayEnd = false): ClientLibrary {
   return {
     name: 'kafkajs',
     open: () => {
@@ -60,9 +62,8 @@ export function kafkajsLibrary(brokers: readonly string[], impatient = false): C
       const kafka = new Kafka({
         brokers: [...brokers],
         logLevel: logLevel.NOTHING,
-        retry: impatient
-          ? { initialRetryTime: 20, maxRetryTime: 100, retries: 3 }
-          : { initialRetryTime: 50, maxRetryTime: 500 },
+        connectionTimeout: 60_000,
+        retry: { initialRetryTime: 20, maxRetryTime: 500, retries: 60 },
         socketFactory: ({ host, port, onConnect }) => {
           const socket = connect({ host, port }, onConnect)
           sockets.add(socket)
@@ -80,10 +81,10 @@ export function kafkajsLibrary(brokers: readonly string[], impatient = false): C
       kafka.consumer({
         groupId,
         maxWaitTimeInMs: 50,
-        ...(impatient
-          ? { sessionTimeout: 1_000, heartbeatInterval: 200 }
-          : { sessionTimeout: 3_000, heartbeatInterval: 300 }),
-        ...(impatient && { retry: { initialRetryTime: 20, retries: 5, restartOnFailure: async () => false } }),
+        heartbeatInterval: 200,
+        ...(mayEnd && {
+          retry: { initialRetryTime: 20, maxRetryTime: 50, retries: 10, restartOnFailure: async () => false },
+        }),
       }),
     run: async (consumer, topics, config) => {
       await consumer.subscribe({ topics, fromBeginning: true })
@@ -106,6 +107,9 @@ export function kafkajsLibrary(brokers: readonly string[], impatient = false): C
     onEnd: (consumer, ended) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => ended(causeOf(payload.error)))
       return 'by itself'
+    },
+    onJoin: (consumer, joined) => {
+      consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => joined(payload.memberId))
     },
   }
 }
@@ -148,5 +152,7 @@ export function confluentLibrary(
     bytes: (value) => (value.length === 0 ? Buffer.alloc(1).subarray(0, 0) : value),
     keepOrder: () => undefined,
     onEnd: () => 'never',
+    // Its sessions are short instead. Its heartbeats come from a thread of their own.
+    onJoin: () => undefined,
   }
 }

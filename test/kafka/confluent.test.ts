@@ -13,7 +13,7 @@ import { type OpenScene, Scene } from './scene.ts'
 const brokers = inject('kafkaBrokers')
 const client = brokers && findConfluent()
 
-describe.skipIf(brokers === undefined)('with the Confluent client', { timeout: 60_000 }, () => {
+describe.skipIf(brokers === undefined)('with the Confluent client', () => {
   if (client === undefined) {
     it('works as with kafkajs', ({ skip }) => skip(HOW_TO_GET_CONFLUENT))
     return

@@ -5,7 +5,7 @@ import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { subscribe } from '../../src/events.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import { senderOf } from '../../src/verdict.ts'
-import { type OpenScene, PATIENCE } from './scene.ts'
+import type { OpenScene } from './scene.ts'
 
 /** @param open makes a scene of the client that is tested */
 export function consumerTests(open: OpenScene): void {
@@ -18,13 +18,13 @@ export function consumerTests(open: OpenScene): void {
     const eachMessage = async ({ message }: { message: { value: Buffer | null } }): Promise<void> =>
       void got.push(String(message.value))
     const consumer = await scene.consume({ eachMessage })
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('4')
+    await expect.poll(() => scene.committed()).toBe('4')
     expect(got).toEqual(['0', '1', '2'])
     consumer.seek({ topic: scene.topic, partition: 0, offset: '1' })
-    await expect.poll(() => got, PATIENCE).toEqual(['0', '1', '2', '1', '2'])
+    await expect.poll(() => got).toEqual(['0', '1', '2', '1', '2'])
     got.length = 0
     await scene.consume({ eachMessage }, { groupId: `another-${scene.topic}` })
-    await expect.poll(() => scene.committed(`another-${scene.topic}`), PATIENCE).toBe('4')
+    await expect.poll(() => scene.committed(`another-${scene.topic}`)).toBe('4')
     expect(got).toEqual(['0', '1', '2'])
   })
 
@@ -52,7 +52,7 @@ export function consumerTests(open: OpenScene): void {
         await commitOffsetsIfNecessary()
       },
     })
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('7')
+    await expect.poll(() => scene.committed()).toBe('7')
     expect([got, batches]).toEqual([['0', '1'], 1])
     expect(await scene.read(`${scene.topic}-dlt`, 5)).toHaveLength(5)
   })
@@ -62,7 +62,7 @@ export function consumerTests(open: OpenScene): void {
     await scene.send(scene.forge(20), { signed: false })
     let calls = 0
     await scene.consume({ eachBatchAutoResolve: false, eachBatch: async () => void calls++ })
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('20')
+    await expect.poll(() => scene.committed()).toBe('20')
     await sleep(300)
     expect(calls).toBe(0)
     await scene.read(`${scene.topic}-dlt`, 20)
@@ -79,7 +79,7 @@ export function consumerTests(open: OpenScene): void {
     )
     let got = 0
     const consumer = await scene.consume({ autoCommit: false, eachMessage: async () => void got++ })
-    await expect.poll(() => positions, PATIENCE).toEqual([`${scene.topic}/0/1`])
+    await expect.poll(() => positions).toEqual([`${scene.topic}/0/1`])
     stop()
     expect(got).toBe(1)
     expect(await scene.committed()).toBe('-1')
@@ -107,10 +107,10 @@ export function consumerTests(open: OpenScene): void {
       },
       { deadLetter },
     )
-    await expect.poll(() => got, PATIENCE).toEqual(['a', 'b'])
+    await expect.poll(() => got).toEqual(['a', 'b'])
     expect(await scene.committed()).toBe('-1')
     broken = false
-    await expect.poll(() => got, PATIENCE).toEqual(['a', 'b', 'behind'])
+    await expect.poll(() => got).toEqual(['a', 'b', 'behind'])
     expect(stored).toEqual(['0'])
   })
 
@@ -145,7 +145,7 @@ export function consumerTests(open: OpenScene): void {
     ])
     const got: unknown[] = []
     await scene.consume({ eachMessage: async ({ message }) => void got.push(message.value?.toString() ?? null) })
-    await expect.poll(() => got, PATIENCE).toEqual(['x', null, ''])
+    await expect.poll(() => got).toEqual(['x', null, ''])
   })
 
   it('see nothing of an aborted transaction, and remember nothing of it', async () => {
@@ -163,7 +163,7 @@ export function consumerTests(open: OpenScene): void {
     await producer.disconnect()
     const got: string[] = []
     await scene.consume({ eachMessage: async ({ message }) => void got.push(String(message.value)) })
-    await expect.poll(() => scene.committed(), PATIENCE).not.toBe('-1')
+    await expect.poll(() => scene.committed()).not.toBe('-1')
     expect(got).toEqual(['committed'])
     expect(replay.gauge()).toMatchObject({ committed: 1, inProgress: 0 })
   })
@@ -189,7 +189,7 @@ export function consumerTests(open: OpenScene): void {
         },
         { groupId: `group-${topic}`, topic },
       )
-      await expect.poll(() => got.length, { timeout: 30_000 }).toBe(1_000)
+      await expect.poll(() => got.length).toBe(1_000)
       expect(got.map(({ value }) => value)).toEqual([...good('before'), ...good('after')].map(({ value }) => value))
       const took = (got.at(-1)?.at ?? 0) - started
       console.log(`${mode}: 1,000 good records around 1,000 malformed ones in ${took.toFixed(0)} ms`)
@@ -236,7 +236,7 @@ export function consumerTests(open: OpenScene): void {
     await scene.library.run(consumer, [scene.topic], {
       eachMessage: async ({ message }) => void got.push(String(message.value)),
     })
-    await expect.poll(() => got, PATIENCE).toEqual(['good'])
+    await expect.poll(() => got).toEqual(['good'])
     const letters = await scene.read(`${scene.topic}-dlt`, 3)
     // As they came, not signed by the producer's wrapper.
     expect(letters.map(({ headers }) => String(headers?.queueauth))).toEqual(['no.to.ken', 'no.to.ken', 'no.to.ken'])

@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { subscribe } from '../../src/events.ts'
-import { expectNothingPassed, type OpenScene, PATIENCE } from './scene.ts'
+import { expectNothingPassed, type OpenScene } from './scene.ts'
 
 /** Where dead letters go, and what waits for them. */
 export function deadLetteringTests(open: OpenScene): void {
@@ -25,8 +25,8 @@ export function deadLetteringTests(open: OpenScene): void {
       { eachMessage: async ({ message }) => void got.push(String(message.value)) },
       { topics: [pattern] },
     )
-    await expect.poll(() => got.sort(), PATIENCE).toEqual([`good in ${a}`, `good in ${b}`])
-    await expect.poll(() => settled.length, PATIENCE).toBe(8)
+    await expect.poll(() => got.sort()).toEqual([`good in ${a}`, `good in ${b}`])
+    await expect.poll(() => settled.length).toBe(8)
     expect(settled.sort()).toEqual(
       ['.a dead-lettered', '.a-dlt acknowledged', '.b dead-lettered', '.b-dlt acknowledged'].flatMap((what) => [
         what,
@@ -86,12 +86,12 @@ export function deadLetteringTests(open: OpenScene): void {
         },
         { deadLetter },
       )
-      await expect.poll(() => letters, PATIENCE).toBe(1)
-      await expect.poll(() => scene.committed(undefined, 1), PATIENCE).toBe('4')
+      await expect.poll(() => letters).toBe(1)
+      await expect.poll(() => scene.committed(undefined, 1)).toBe('4')
       expect(['-1', '0', '1']).toContain(await scene.committed())
       expect(got).not.toContain('2')
       confirm()
-      await expect.poll(() => scene.committed(), PATIENCE).toBe('4')
+      await expect.poll(() => scene.committed()).toBe('4')
       expect(got.filter((value) => /\d/.test(value))).toEqual(['0', '2', '3'])
     },
   )
@@ -117,12 +117,12 @@ export function deadLetteringTests(open: OpenScene): void {
         return storing
       }
       const consumer = await scene.consume({ [mode]: async () => undefined }, { deadLetter })
-      await expect.poll(() => letters, PATIENCE).toBe(1)
+      await expect.poll(() => letters).toBe(1)
       await consumer.disconnect()
       await expectNothingPassed(scene)
       stored()
       await scene.consume({ [mode]: async () => undefined }, { deadLetter })
-      await expect.poll(() => scene.committed(), PATIENCE).toBe('1')
+      await expect.poll(() => scene.committed()).toBe('1')
       expect(letters).toBe(2)
       expect(failures).toEqual([])
     },

@@ -5,8 +5,8 @@ import { runCommand } from '../cli/command.ts'
 
 const brokers = inject('kafkaBrokers')
 
-describe.skipIf(brokers === undefined)('Kafka: the demo', { timeout: 60_000 }, () => {
-  beforeAll(() => builtProgram(), 60_000)
+describe.skipIf(brokers === undefined)('Kafka: the demo', () => {
+  beforeAll(() => builtProgram())
 
   it('ends every message as on the in-memory broker, and cleans up', async () => {
     const env = { KAFKA_BROKERS: brokers?.join() as string }

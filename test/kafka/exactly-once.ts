@@ -2,7 +2,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import { senderOf } from '../../src/verdict.ts'
-import { type OpenScene, PATIENCE, type Scene } from './scene.ts'
+import type { OpenScene, Scene } from './scene.ts'
 
 /** Consume, transform, produce: what comes in, what goes out and the offset are one transaction. */
 export function exactlyOnceTests(open: OpenScene): void {
@@ -32,7 +32,7 @@ export function exactlyOnceTests(open: OpenScene): void {
     // The last record is bad: it is dead-lettered, but no transaction passes it.
     await scene.read(`${topic}-dlt`, BAD)
     expect(await scene.committed(groupId)).toBe(String(TOTAL - 1))
-    await expect.poll(() => replay.gauge(), PATIENCE).toMatchObject({ committed: GOOD + GOOD, inProgress: 0 })
+    await expect.poll(() => replay.gauge()).toMatchObject({ committed: GOOD + GOOD, inProgress: 0 })
   })
 
   it('one batch a transaction: the same, and the offset passes the bad ones behind as well', async () => {
@@ -60,7 +60,7 @@ export function exactlyOnceTests(open: OpenScene): void {
       },
     })
     await expectOutputs(scene, out)
-    await expect.poll(() => scene.committed(groupId), PATIENCE).toBe(String(TOTAL))
+    await expect.poll(() => scene.committed(groupId)).toBe(String(TOTAL))
   })
 }
 
@@ -107,5 +107,5 @@ async function expectOutputs(scene: Scene, out: string): Promise<void> {
     },
     { topic: out, groupId: `reader-${out}` },
   )
-  await expect.poll(() => outputs, PATIENCE).toEqual(['out of 0', 'out of 1', 'out of 2'])
+  await expect.poll(() => outputs).toEqual(['out of 0', 'out of 1', 'out of 2'])
 }

@@ -17,11 +17,11 @@ import { lastValueFrom } from 'rxjs'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { senderOf, unsignedHeaders } from '../../src/verdict.ts'
-import { PATIENCE, Scene } from './scene.ts'
+import { Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
 
-describe.skipIf(brokers === undefined)("OpenTelemetry's instrumentation of kafkajs", { timeout: 60_000 }, () => {
+describe.skipIf(brokers === undefined)("OpenTelemetry's instrumentation of kafkajs", () => {
   const exporter = new InMemorySpanExporter()
   const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
   const instrumentation = new KafkaJsInstrumentation({ enabled: false })
@@ -61,7 +61,7 @@ describe.skipIf(brokers === undefined)("OpenTelemetry's instrumentation of kafka
         got.push(String(message.value), senderOf(message)?.service, Object.keys(unsignedHeaders(message)), traced)
       },
     })
-    await expect.poll(() => got, PATIENCE).toEqual(['good', 'checkout', [], true])
+    await expect.poll(() => got).toEqual(['good', 'checkout', [], true])
     const [letter] = await scene.read(`${scene.topic}-dlt`, 1)
     expect(String(letter?.headers?.queueauth)).toBe('no.to.ken')
     await Promise.all([consumer.disconnect(), producer.disconnect()])
@@ -72,7 +72,7 @@ describe.skipIf(brokers === undefined)("OpenTelemetry's instrumentation of kafka
   })
 })
 
-describe.skipIf(brokers === undefined)('NestJS on Kafka', { timeout: 60_000 }, () => {
+describe.skipIf(brokers === undefined)('NestJS on Kafka', () => {
   it('serves authorized messages only, events and requests', async () => {
     const scene = await Scene.open(brokers)
     const { signer } = scene.keys
@@ -129,7 +129,7 @@ describe.skipIf(brokers === undefined)('NestJS on Kafka', { timeout: 60_000 }, (
     await client.connect()
     await lastValueFrom(client.emit(scene.topic, { id: 1 }))
     expect(await lastValueFrom(client.send(asked, { n: 21 }))).toEqual({ twice: 42 })
-    await expect.poll(() => events, PATIENCE).toEqual([{ id: 1 }])
+    await expect.poll(() => events).toEqual([{ id: 1 }])
     const [letter] = await scene.read(`${scene.topic}-dlt`, 1)
     expect(String(letter?.value)).toBe('{"forged":true}')
     await client.close()

@@ -3,7 +3,7 @@ import type { ConsumerRunConfig } from 'kafkajs'
 import { expect, it, onTestFinished } from 'vitest'
 import { Verifier } from '../../src/verifier.ts'
 import { FlakyStore } from '../contract/stores.ts'
-import { expectNothingPassed, type OpenScene, PATIENCE, type Scene } from './scene.ts'
+import { expectNothingPassed, type OpenScene, type Scene } from './scene.ts'
 
 type Mode = 'eachMessage' | 'eachBatch'
 const MODES: readonly Mode[] = ['eachMessage', 'eachBatch']
@@ -18,7 +18,7 @@ export function holdingTests(open: OpenScene): void {
     for (const end of ends) {
       held.length = 0
       const consumer = await scene.consume(run, { onVerdict: note(held) })
-      await expect.poll(() => held, PATIENCE).toEqual(['store-unavailable'])
+      await expect.poll(() => held).toEqual(['store-unavailable'])
       // Heartbeats go on meanwhile.
       if (end === 'disconnect') await sleep(3_500)
       const outcome = await Promise.race([consumer[end]().then(() => 'ended'), sleep(5_000).then(() => 'hangs')])
@@ -28,7 +28,7 @@ export function holdingTests(open: OpenScene): void {
     await expectNothingPassed(scene)
     store.up = true
     await scene.consume(run)
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('1')
+    await expect.poll(() => scene.committed()).toBe('1')
     expect(got).toEqual(['0'])
     expect(await scene.withAdmin((admin) => admin.listTopics())).toContain(`${scene.topic}-dlt`)
   })
@@ -37,14 +37,14 @@ export function holdingTests(open: OpenScene): void {
     const { scene, store, held, got, run } = await openHolding(open, mode)
     await scene.send([{ value: '0' }])
     const consumer = await scene.consume(run, { onVerdict: note(held) })
-    await expect.poll(() => held, PATIENCE).toEqual(['store-unavailable'])
+    await expect.poll(() => held).toEqual(['store-unavailable'])
     consumer.pause([{ topic: scene.topic }])
     store.up = true
     await sleep(1_500)
     expect(got).toEqual([])
     await expectNothingPassed(scene)
     consumer.resume([{ topic: scene.topic }])
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('1')
+    await expect.poll(() => scene.committed()).toBe('1')
     expect(got).toEqual(['0'])
   })
 
@@ -60,12 +60,12 @@ export function holdingTests(open: OpenScene): void {
         if (resume === undefined) resume = pause() as () => void
       },
     })
-    await expect.poll(() => got, PATIENCE).toEqual(['0'])
+    await expect.poll(() => got).toEqual(['0'])
     store.refuse = undefined
     await sleep(1_500)
     expect(got).toEqual(['0'])
     resume?.()
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('3')
+    await expect.poll(() => scene.committed()).toBe('3')
     expect([...new Set(got)]).toEqual(['0', '1', '2'])
   })
 
@@ -74,14 +74,14 @@ export function holdingTests(open: OpenScene): void {
     store.up = true
     await scene.send([{ value: '0' }])
     const consumer = await scene.consume(run, { onVerdict: note(held) })
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('1')
+    await expect.poll(() => scene.committed()).toBe('1')
     store.up = false
     await scene.send([{ value: '1' }])
-    await expect.poll(() => held, PATIENCE).toContain('store-unavailable')
+    await expect.poll(() => held).toContain('store-unavailable')
     consumer.seek({ topic: scene.topic, partition: 0, offset: '0' })
     store.up = true
-    await expect.poll(() => got, PATIENCE).toEqual(['0', '0', '1'])
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('2')
+    await expect.poll(() => got).toEqual(['0', '0', '1'])
+    await expect.poll(() => scene.committed()).toBe('2')
   })
 
   it('and seek back while a commit is waited for get everything from there', async () => {
@@ -94,11 +94,11 @@ export function holdingTests(open: OpenScene): void {
         if (got.length === 2) store.up = false
       },
     })
-    await expect.poll(() => got, PATIENCE).toEqual(['0', '1'])
+    await expect.poll(() => got).toEqual(['0', '1'])
     consumer.seek({ topic: scene.topic, partition: 0, offset: '0' })
     store.up = true
-    await expect.poll(() => got, PATIENCE).toEqual(['0', '1', '0', '1'])
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('2')
+    await expect.poll(() => got).toEqual(['0', '1', '0', '1'])
+    await expect.poll(() => scene.committed()).toBe('2')
   })
 
   it.each(MODES)('lose it to another that takes over its partition; %s', async (mode) => {
@@ -106,15 +106,15 @@ export function holdingTests(open: OpenScene): void {
     const messages = [0, 1].map((partition) => ({ value: `of ${partition}`, partition }))
     await scene.send(messages)
     await scene.consume({ ...run, partitionsConsumedConcurrently: 2 }, { onVerdict: note(held) })
-    await expect.poll(() => held.length, PATIENCE).toBeGreaterThanOrEqual(2)
+    await expect.poll(() => held.length).toBeGreaterThanOrEqual(2)
     // The other process has a verifier of its own, which can reach its replay store.
     const other: string[] = []
     const verifier = new Verifier({ keys: scene.keys.keys })
     await scene.consume(runOf(mode, other), { verifier })
-    await expect.poll(() => other, { timeout: 30_000, interval: 20 }).toHaveLength(1)
+    await expect.poll(() => other).toHaveLength(1)
     expect(got).toEqual([])
     store.up = true
-    await expect.poll(() => got, PATIENCE).toHaveLength(1)
+    await expect.poll(() => got).toHaveLength(1)
     expect([...got, ...other].sort()).toEqual(['of 0', 'of 1'])
   })
 }

@@ -9,11 +9,11 @@ import { exactlyOnceTests } from './exactly-once.ts'
 import { holdingTests } from './holding.ts'
 import { producerTests } from './producers.ts'
 import { retryTests } from './retries.ts'
-import { type OpenScene, PATIENCE, Scene } from './scene.ts'
+import { type OpenScene, Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
 
-describe.skipIf(brokers === undefined)('with kafkajs', { timeout: 60_000 }, () => {
+describe.skipIf(brokers === undefined)('with kafkajs', () => {
   const open: OpenScene = (options) => Scene.open(brokers, options)
   describe('producers', () => producerTests(open))
   describe('consumers', () => consumerTests(open))
@@ -52,7 +52,7 @@ describe.skipIf(brokers === undefined)('with kafkajs', { timeout: 60_000 }, () =
         await scene.library.run(consumer, [scene.topic], {
           eachMessage: async ({ message }) => void got.push(String(message.value)),
         })
-        await expect.poll(() => scene.committed(), PATIENCE).toBe(String(2 * round))
+        await expect.poll(() => scene.committed()).toBe(String(2 * round))
         await consumer[end]()
         expect(producers.open).toBe(end === 'stop' ? 1 : 0)
       }

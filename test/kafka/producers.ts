@@ -3,7 +3,7 @@ import type { Message } from 'kafkajs'
 import { expect, it } from 'vitest'
 import { wrapProducer } from '../../adapters/kafka/index.ts'
 import { senderOf } from '../../src/verdict.ts'
-import { type OpenScene, PATIENCE, type Scene } from './scene.ts'
+import type { OpenScene, Scene } from './scene.ts'
 
 function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value
@@ -49,9 +49,7 @@ export function producerTests(open: OpenScene): void {
       },
     })
     const kinds = ['send', 'sendBatch', 'transaction', 'batch in it']
-    await expect
-      .poll(() => got, PATIENCE)
-      .toEqual(kinds.flatMap((kind) => [`${kind} text`, `${kind} bytes`, `${kind} none`]))
+    await expect.poll(() => got).toEqual(kinds.flatMap((kind) => [`${kind} text`, `${kind} bytes`, `${kind} none`]))
   })
 
   it('take the bytes as they are at the call', async () => {
@@ -72,7 +70,7 @@ export function producerTests(open: OpenScene): void {
       eachMessage: async ({ message: { value: body, headers } }) =>
         void got.push(String(body), String(headers?.bytes), headers?.late),
     })
-    await expect.poll(() => got, PATIENCE).toEqual(['as it was', 'x', undefined])
+    await expect.poll(() => got).toEqual(['as it was', 'x', undefined])
   })
 
   it('send what is seldom sent as it was signed', async () => {
@@ -95,7 +93,7 @@ export function producerTests(open: OpenScene): void {
       eachMessage: async ({ message: { key, value, headers } }) =>
         void got.push([key ?? null, value, Object.entries(headers ?? {}).filter(([name]) => name !== 'queueauth')]),
     })
-    await expect.poll(() => got.length, PATIENCE).toBe(rare.length)
+    await expect.poll(() => got.length).toBe(rare.length)
     const bytes = (text: string): Buffer => Buffer.from(text)
     const nul = bytes('a\0b')
     expect(got).toEqual([
@@ -209,7 +207,7 @@ export function producerTests(open: OpenScene): void {
       { eachMessage: async ({ message }) => void got.push(String(message.value), senderOf(message)?.destination) },
       { topic: retryTopic, groupId: `retry-${scene.topic}` },
     )
-    await expect.poll(() => got, PATIENCE).toEqual(['x', `kafka:${scene.topic}`])
+    await expect.poll(() => got).toEqual(['x', `kafka:${scene.topic}`])
     await producer.disconnect()
   })
 
@@ -240,7 +238,7 @@ export function producerTests(open: OpenScene): void {
     const pointer = find('3')
     expect(JSON.parse(String(pointer?.value))).toEqual({ topic: scene.topic, partition: 0, offset: '3' })
     expect(String(pointer?.headers?.['queueauth-pointer'])).toBe('v1')
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('5')
+    await expect.poll(() => scene.committed()).toBe('5')
   })
 }
 

@@ -1,7 +1,7 @@
 import type { Message } from 'kafkajs'
 import { expect, it } from 'vitest'
 import { releaseForRetry, senderOf } from '../../src/verdict.ts'
-import { type OpenScene, PATIENCE } from './scene.ts'
+import type { OpenScene } from './scene.ts'
 
 /** Records that an application passes on with their first sender's token, through a client that is not wrapped. */
 export function retryTests(open: OpenScene): void {
@@ -34,7 +34,7 @@ export function retryTests(open: OpenScene): void {
       },
     )
     await scene.send([{ key: 'k', value: 'x', headers: { a: 'b' } }])
-    await expect.poll(() => scene.committed(), PATIENCE).toBe('2')
+    await expect.poll(() => scene.committed()).toBe('2')
     const once = [`x in ${scene.topic}`, `x in ${retryTopic}`]
     expect(handled).toEqual(released ? [...once, `x in ${scene.topic}`] : once)
     expect(skipped).toEqual(released ? [] : [`duplicate in ${scene.topic}`])
@@ -56,6 +56,6 @@ export function retryTests(open: OpenScene): void {
     )
     const [letter] = await scene.read(`${other}-dlt`, 1)
     expect(String(letter?.headers?.['queueauth-reason'])).toBe('destination-mismatch')
-    await expect.poll(() => handled.sort(), PATIENCE).toEqual([scene.topic, retryTopic].sort())
+    await expect.poll(() => handled.sort()).toEqual([scene.topic, retryTopic].sort())
   })
 }

@@ -98,7 +98,7 @@ export class Scene {
     await consumer.connect()
     const messages: KafkaMessage[] = []
     await this.#kafkajs.run(consumer, [topic], { eachMessage: async ({ message }) => void messages.push(message) })
-    await expect.poll(() => messages.length, { timeout: 15_000 }).toBe(count)
+    await expect.poll(() => messages.length).toBe(count)
     await sleep(100)
     expect(messages).toHaveLength(count)
     await consumer.disconnect()
@@ -127,8 +127,6 @@ interface ConsumeOptions extends KafkaConsumerOptions {
 
 /** Makes a scene of the client that is tested. */
 export type OpenScene = (options?: SceneOptions) => Promise<Scene>
-
-export const PATIENCE = { timeout: 15_000, interval: 20 }
 
 /** When the Confluent client goes back to the first record, it commits that. */
 export async function expectNothingPassed(scene: Scene): Promise<void> {

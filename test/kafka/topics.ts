@@ -15,5 +15,5 @@ export async function createTopic(admin: Admin, config: ITopicConfig): Promise<v
       return false
     }
   }
-  await expect.poll(leaders, { timeout: 20_000 }).toBe(true)
+  await expect.poll(leaders).toBe(true)
 }

@@ -6,15 +6,18 @@ import { AuthorizedKeys, type DirectoryOptions, type Events, Signer, subscribe }
 
 export type Files = Readonly<Record<string, string>>
 
-export async function newDirectory(): Promise<string> {
+/** Tests that run at the same time bring their own. */
+type AtEnd = typeof onTestFinished
+
+export async function newDirectory(atEnd: AtEnd = onTestFinished): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'queue-key-auth-keys-'))
-  onTestFinished(() => rm(directory, { recursive: true, force: true }))
+  atEnd(() => rm(directory, { recursive: true, force: true }))
   return directory
 }
 
 /** A directory of plain files, each of them replaced by renaming, as editors and `kubectl cp` do not but should. */
-export async function plainDirectory(files: Files): Promise<string> {
-  const directory = await newDirectory()
+export async function plainDirectory(files: Files, atEnd: AtEnd = onTestFinished): Promise<string> {
+  const directory = await newDirectory(atEnd)
   for (const [name, text] of Object.entries(files)) await replaceFile(directory, name, text)
   return directory
 }
@@ -64,9 +67,13 @@ export class MountedDirectory {
 }
 
 /** Keys that are read often enough for a test, and closed when it is over. */
-export async function follow(directory: string, options: DirectoryOptions = {}): Promise<AuthorizedKeys> {
+export async function follow(
+  directory: string,
+  options: DirectoryOptions = {},
+  atEnd: AtEnd = onTestFinished,
+): Promise<AuthorizedKeys> {
   const keys = await AuthorizedKeys.fromDirectory(directory, options)
-  onTestFinished(() => keys.close())
+  atEnd(() => keys.close())
   return keys
 }
 
@@ -75,11 +82,8 @@ export function signerOf(service = 'checkout'): Signer {
 }
 
 /** Everything that is published while the test runs; without a listener it would be a process warning. */
-export function heard(): Events['queue-key-auth:keys'][] {
+export function heard(atEnd: AtEnd = onTestFinished): Events['queue-key-auth:keys'][] {
   const events: Events['queue-key-auth:keys'][] = []
-  onTestFinished(subscribe('queue-key-auth:keys', (event) => events.push(event)))
+  atEnd(subscribe('queue-key-auth:keys', (event) => events.push(event)))
   return events
 }
-
-/** Long enough for a machine that does other things too. Nothing is asserted about it. */
-export const PATIENCE: { readonly timeout: number; readonly interval: number } = { timeout: 20_000, interval: 20 }

@@ -6,7 +6,8 @@ import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type Signer, senderOf, type Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
-import { amqplib010, amqplib010Callbacks, bench, bodies, eventually } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { amqplib010, amqplib010Callbacks, bench, bodies } from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const keys = testKeys('checkout')

@@ -4,7 +4,8 @@ import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../
 import { AuthorizedKeys, Signer, subscribe, unsignedHeaders, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
-import { amqplib010, bench, bodies, deepList, eventually, inbox, longString, nested, publishTable } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { amqplib010, bench, bodies, deepList, inbox, longString, nested, publishTable } from './helpers.ts'
 import { unpack } from './unpack.ts'
 
 const url = inject('amqpUrl') as string

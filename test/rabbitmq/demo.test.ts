@@ -6,7 +6,7 @@ import { runCommand } from '../cli/command.ts'
 const url = inject('amqpUrl')
 
 describe.skipIf(url === undefined)('RabbitMQ: the demo', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
   it('ends every message as on the in-memory broker, and cleans up', async () => {
     const env = { AMQP_URL: url as string }

@@ -4,7 +4,8 @@ import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../
 import { type QueuePolicy, senderOf, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
-import { bench, bodies, eventually, inbox } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies, inbox } from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const { signer, keys } = testKeys('checkout')

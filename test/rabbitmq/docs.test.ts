@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
-import { bench, eventually } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench } from './helpers.ts'
 
 /** The code of docs/rabbitmq.md as one program: its first block as it is, each other in a scope of its own. */
 

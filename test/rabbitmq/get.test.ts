@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type ReplayStore, senderOf, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
-import { bench, bodies, eventually } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies } from './helpers.ts'
 import { RemoteStore } from './remote-store.ts'
 
 const url = inject('amqpUrl') as string

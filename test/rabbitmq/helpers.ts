@@ -8,7 +8,7 @@ import {
   connect,
   type GetMessage,
 } from 'amqplib'
-import { afterAll, beforeAll, expect, vi } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { uniqueName } from '../brokers/index.ts'
 
 /** What a test file needs of a broker beside the clients under test. */
@@ -52,14 +52,14 @@ export function bench(address: string | undefined | (() => string)): Bench {
     letters: async (queue, count = 1) => {
       const letters: GetMessage[] = []
       await expect
-        .poll(
-          async () => {
+        .poll(async () => {
+          while (letters.length < count) {
             const letter = await raw.get(`${queue}.dlq`, { noAck: true })
-            if (letter) letters.push(letter)
-            return letters.length
-          },
-          { timeout: 15_000, interval: 10 },
-        )
+            if (letter === false) break
+            letters.push(letter)
+          }
+          return letters.length
+        })
         .toBe(count)
       return letters
     },
@@ -89,11 +89,6 @@ export async function inbox(
 
 export function bodies(messages: readonly { readonly content: Buffer }[]): string[] {
   return messages.map(({ content }) => content.toString())
-}
-
-/** Waits until a check passes: for what a broker does in its own time. */
-export async function eventually(check: () => unknown): Promise<void> {
-  await vi.waitFor(check, { timeout: 15_000, interval: 10 })
 }
 
 /** What a closed or closing channel reports, once. */

@@ -5,7 +5,8 @@ import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { subscribe, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { type RabbitmqServer, startRabbitmq } from '../brokers/index.ts'
-import { bench, bodies, eventually, inbox, longString, publishTable } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies, inbox, longString, publishTable } from './helpers.ts'
 
 const { signer, keys } = testKeys('checkout')
 

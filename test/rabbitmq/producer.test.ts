@@ -3,7 +3,8 @@ import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { releaseForRetry, Signer, senderOf, unsignedHeaders, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
-import { amqplib010, bench, bodies, eventually, inbox } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { amqplib010, bench, bodies, inbox } from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const { signer, verifier, keys } = testKeys('checkout')

@@ -6,6 +6,7 @@ import { RedisReplayStore } from '../../src/replay/redis-replay-store.ts'
 import { testKeys } from '../../src/testing.ts'
 import { Verifier } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { eventually } from '../eventually.ts'
 
 const [url, redisUrl] = [inject('amqpUrl'), inject('redisUrl')]
 
@@ -28,7 +29,7 @@ describe.skipIf(url === undefined || redisUrl === undefined)('RabbitMQ with a Re
     const codes: string[] = []
     const consume = async (): Promise<void> => {
       const redis = new Redis(redisUrl as string)
-      const verifier = new Verifier({ keys, replay: new RedisReplayStore(redis) })
+      const verifier = new Verifier({ keys, replay: new RedisReplayStore(redis, { timeoutSeconds: 60 }) })
       const connection = wrapConsumer(await connect(url as string), verifier, {
         onVerdict: (verdict) => 'code' in verdict && codes.push(verdict.code),
       })
@@ -50,7 +51,7 @@ describe.skipIf(url === undefined || redisUrl === undefined)('RabbitMQ with a Re
       await sending.close()
     })
     await consume()
-    await vi.waitFor(() => expect(handled).toHaveLength(200), { timeout: 10_000 })
+    await eventually(() => expect(handled).toHaveLength(200))
     expect(handled).toEqual(bodies)
     await consume()
     // Signed once, published three times.
@@ -58,7 +59,7 @@ describe.skipIf(url === undefined || redisUrl === undefined)('RabbitMQ with a Re
     for (let count = 0; count < 3; count++) {
       channel.sendToQueue(queue, Buffer.from('copied'), { headers: { queueauth: token } })
     }
-    await vi.waitFor(() => expect(codes.filter((code) => code === 'duplicate')).toHaveLength(2), { timeout: 10_000 })
+    await eventually(() => expect(codes.filter((code) => code === 'duplicate')).toHaveLength(2))
     expect(handled.filter((body) => body === 'copied')).toHaveLength(1)
   })
 })

@@ -3,7 +3,9 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { AuthorizedKeys, Signer, senderOf, Verifier } from '../../src/index.ts'
-import { amqplib010, bench, bodies, eventually } from './helpers.ts'
+import { uniqueName } from '../brokers/index.ts'
+import { eventually } from '../eventually.ts'
+import { amqplib010, bench, bodies } from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const REPLIES = 'amq.rabbitmq.reply-to'
@@ -55,13 +57,16 @@ describe.skipIf(url === undefined)('without acknowledgements, and RPC', () => {
     wrapProducer(wrapConsumer(channel, verifier(requests)), client)
     const replies: unknown[] = []
     await channel.consume(REPLIES, (reply) => replies.push(reply), { noAck: true })
-    await at.raw.purgeQueue('rabbitmq.reply-to.dlq')
     channel.sendToQueue(requests, Buffer.from('ping'), { replyTo: REPLIES })
     await eventually(async () => expect(await at.ready(requests)).toBe(1))
     const { replyTo } = (await at.take(requests)).properties
-    at.raw.sendToQueue(replyTo, Buffer.from('forged'))
-    const [letter] = await at.letters('rabbitmq.reply-to')
-    expect(letter?.content.toString()).toBe('forged')
+    const forged = uniqueName('forged')
+    at.raw.sendToQueue(replyTo, Buffer.from(forged))
+    // Other clients that wait for replies have their dead letters there as well.
+    await eventually(async () => {
+      const letter = await at.raw.get('rabbitmq.reply-to.dlq', { noAck: true })
+      expect(letter === false ? undefined : letter.content.toString()).toBe(forged)
+    })
     expect(replies).toEqual([])
   })
 

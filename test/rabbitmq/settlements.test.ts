@@ -3,7 +3,8 @@ import { describe, expect, inject, it } from 'vitest'
 import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type ReplayStore, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
-import { bench, bodies, errorOf, eventually, inbox } from './helpers.ts'
+import { eventually } from '../eventually.ts'
+import { bench, bodies, errorOf, inbox } from './helpers.ts'
 import { RemoteStore } from './remote-store.ts'
 
 const url = inject('amqpUrl') as string
@@ -190,6 +191,24 @@ describe.skipIf(url === undefined)('settling messages on RabbitMQ', () => {
         expect(bodies(await at.letters(queue))).toEqual(['forged'])
       },
     )
+
+    it('the connection does not overtake acknowledgements', async () => {
+      const queue = await at.queue()
+      const texts = Array.from({ length: 100 }, (_, index) => String(index))
+      await fill(queue, ...texts)
+      const connection = wrapConsumer(await at.connection(), new Verifier({ keys }))
+      const channel = await connection.createChannel()
+      let left = texts.length
+      let closing: Promise<void> | undefined
+      await channel.consume(queue, (message) => {
+        if (message === null) return
+        channel.ack(message)
+        if (--left === 0) closing = connection.close()
+      })
+      await eventually(() => expect(left).toBe(0))
+      await closing
+      expect(await at.ready(queue)).toBe(0)
+    })
 
     it('does not wait for ever: what is not through by then comes again', async () => {
       const queue = await at.queue()

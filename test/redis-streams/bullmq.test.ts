@@ -35,7 +35,7 @@ describe.skipIf(redisUrl === '')('BullMQ on a wrapped client', () => {
       queue.add('flaky', { n: 2 }, { attempts: 2, backoff: 1 }),
       queue.add('later', { n: 3 }, { delay: 20 }),
     ])
-    const results = await Promise.all(jobs.map((job) => job.waitUntilFinished(events, 10_000)))
+    const results = await Promise.all(jobs.map((job) => job.waitUntilFinished(events, 120_000)))
     expect(results).toEqual([{ done: 1 }, { done: 2 }, { done: 3 }])
     expect(attempts.sort()).toEqual(['flaky', 'flaky', 'later', 'plain'])
     const log = await plain().xrange(`bull:${name}:events`, '-', '+')

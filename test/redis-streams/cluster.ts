@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Cluster as Cluster6 } from 'ioredis'
 import { Cluster as Cluster5, Redis } from 'ioredis-5'
 import { type RedisServer, startRedis } from '../brokers/index.ts'
+import { freePort } from '../brokers/ready.ts'
 import type { Redis6 } from './clients.ts'
 
 export interface TestCluster {
@@ -12,8 +13,11 @@ export interface TestCluster {
 
 /** Three masters of a test's own, which share the slots. */
 export async function startCluster(): Promise<TestCluster> {
+  // By default the nodes talk to each other on a port that an outgoing connection may have.
+  const busPorts = [await freePort(), await freePort(), await freePort()]
+  const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '60000']
   const servers: RedisServer[] = await Promise.all(
-    [0, 1, 2].map(() => startRedis({ args: ['--cluster-enabled', 'yes', '--cluster-node-timeout', '5000'] })),
+    busPorts.map((port) => startRedis({ args: [...settings, '--cluster-port', String(port)] })),
   )
   const nodes = servers.map(({ url }) => ({ host: '127.0.0.1', port: Number(new URL(url).port) }))
   const clients = nodes.map(({ host, port }) => new Redis(port, host))
@@ -23,7 +27,9 @@ export async function startCluster(): Promise<TestCluster> {
       await client.call('CLUSTER', 'ADDSLOTSRANGE', index * share, Math.min(16_384, (index + 1) * share) - 1)
       await client.call('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)
     }
-    for (const { host, port } of nodes.slice(1)) await clients[0]?.call('CLUSTER', 'MEET', host, port)
+    for (const [index, { host, port }] of nodes.entries()) {
+      if (index > 0) await clients[0]?.call('CLUSTER', 'MEET', host, port, busPorts[index] as number)
+    }
     const isReady = async (client: Redis): Promise<boolean> => {
       const info = String(await client.call('CLUSTER', 'INFO'))
       return info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3')

@@ -6,6 +6,7 @@ import { senderOf } from '../../src/verdict.ts'
 import { Verifier } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
 import { FlakyStore, remoteStore } from '../contract/stores.ts'
+import { eventually } from '../eventually.ts'
 import { type ClientKind, KINDS, opened, plain, type Redis6, redisUrl } from './clients.ts'
 
 const { signer, keys } = testKeys('shop')
@@ -82,8 +83,33 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(bodies(await read('0', 10))).toEqual(['good'])
     expect(bodies(await read('0', 30))).toEqual(['good', 'pending'])
     await letters(raw, physical, 50)
-    await vi.waitFor(async () => expect(await pending()).toBe(2))
+    await eventually(async () => expect(await pending()).toBe(2))
     expect(await read('>')).toBe(null)
+  })
+
+  it('writes one dead letter however often an entry is read meanwhile, on one client and on several', async () => {
+    const { raw, physical, key, consumer, read, pending } = await scene(kind)
+    const other = wrapConsumer(opened(kind.open()), new Verifier({ keys }))
+    for (let count = 0; count < 50; count++) await raw.xadd(physical, '*', 'a', `forged ${count}`)
+    const again = (): Promise<unknown> => other.xreadgroup('GROUP', GROUP, 'c', 'STREAMS', key, '0')
+    await Promise.all([read('>', 60), ...Array.from({ length: 5 }, () => [read('0', 60), again()]).flat()])
+    await Promise.all([consumer.quit(), other.quit()])
+    expect(await pending()).toBe(0)
+    expect(await raw.xlen(`{${physical}}:dlq`)).toBe(50)
+  })
+
+  it('writes the dead letter of an entry that a callback acknowledges while it is judged', async () => {
+    const { raw, physical, key, pending } = await scene(kind)
+    const acknowledged: Promise<number>[] = []
+    const consumer = wrapConsumer(opened(kind.open()), new Verifier({ keys }), {
+      onVerdict: (_verdict, { id }) => acknowledged.push(consumer.xack(key, GROUP, id)),
+    })
+    await raw.xadd(physical, '*', 'a', 'forged')
+    await consumer.xreadgroup('GROUP', GROUP, 'c', 'COUNT', 10, 'STREAMS', key, '0')
+    await consumer.xreadgroup('GROUP', GROUP, 'c', 'COUNT', 10, 'BLOCK', 5, 'STREAMS', key, '>')
+    expect(await Promise.all(acknowledged)).toEqual([0])
+    await letters(raw, physical, 1)
+    await vi.waitFor(async () => expect(await pending()).toBe(0))
   })
 
   it('guards XAUTOCLAIM and XCLAIM, shows what was deleted, and lets ids alone pass', async () => {
@@ -199,7 +225,7 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(await pending()).toBe(1)
     await raw.del(`{${physical}}:dlq`)
     await letters(raw, physical, 1)
-    await vi.waitFor(async () => expect(await pending()).toBe(0))
+    await eventually(async () => expect(await pending()).toBe(0))
   })
 
   it('hands over with a later read what could not be judged at the first', async () => {
@@ -209,9 +235,25 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     replay.up = false
     expect(bodies(await read())).toEqual([])
     replay.up = true
-    await vi.waitFor(async () => expect(bodies(await read())).toEqual(['early']), { timeout: 5_000 })
+    await eventually(async () => expect(bodies(await read())).toEqual(['early']))
     await producer.xadd(key, '*', 'a', 'later')
     expect(bodies(await read())).toEqual(['later'])
+  })
+
+  it('hands over once what was read again while it waited', async () => {
+    const replay = new FlakyStore()
+    const { producer, key, read } = await scene(kind, replay)
+    await producer.xadd(key, '*', 'a', 'early')
+    replay.up = false
+    for (const id of ['>', '0', '0']) expect(bodies(await read(id))).toEqual([])
+    replay.up = true
+    const handed: string[] = []
+    await eventually(async () => expect(handed.push(...bodies(await read()))).toBeGreaterThan(0))
+    for (const body of ['later', 'last']) {
+      await producer.xadd(key, '*', 'a', body)
+      handed.push(...bodies(await read()))
+    }
+    expect(handed).toEqual(['early', 'later', 'last'])
   })
 
   it('waits for dead letters under way before it quits', async () => {
@@ -262,12 +304,9 @@ describe.skipIf(redisUrl === '')('wrapConsumer', () => {
 })
 
 async function letters(raw: Redis6, physical: string, count: number): Promise<[string, string[]][]> {
-  return vi.waitFor(
-    async () => {
-      const found = (await raw.xrange(`{${physical}}:dlq`, '-', '+')) as [string, string[]][]
-      expect(found).toHaveLength(count)
-      return found
-    },
-    { timeout: 5_000 },
-  )
+  return eventually(async () => {
+    const found = (await raw.xrange(`{${physical}}:dlq`, '-', '+')) as [string, string[]][]
+    expect(found).toHaveLength(count)
+    return found
+  })
 }

@@ -4,7 +4,7 @@ import { runCommand } from '../cli/command.ts'
 import { plain, redisUrl } from './clients.ts'
 
 describe.skipIf(redisUrl === '')('Redis Streams: the demo', () => {
-  beforeAll(() => builtProgram(), 60_000)
+  beforeAll(() => builtProgram())
 
   it('ends every message as on the in-memory broker, and cleans up', async () => {
     const options = { cwd: process.cwd(), env: { REDIS_URL: redisUrl } }

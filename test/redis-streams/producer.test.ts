@@ -1,3 +1,4 @@
+import type { ChainableCommander } from 'ioredis'
 import { describe, expect, it } from 'vitest'
 import { wrapProducer } from '../../adapters/redis-streams/index.ts'
 import { toReceived } from '../../adapters/redis-streams/message.ts'
@@ -36,6 +37,10 @@ const WAYS: readonly (readonly [string, (redis: Redis6, key: string, a: string) 
   ],
 ]
 
+function addTwo(pipeline: ChainableCommander, key: string, a: string): ChainableCommander {
+  return pipeline.xadd(key, '*', 'a', a, 'b', bytes).xadd(key, '*', 'a', `${a}, too`, 'b', bytes)
+}
+
 /** `call` adds the prefix as well. */
 function prefixed(_redis: Redis6, key: string): string {
   return key
@@ -55,16 +60,18 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
   '%s',
   (_name, kind: ClientKind) => {
     describe.each([
-      ['plain', {}],
-      ['with autopipelining', { enableAutoPipelining: true }],
-    ])('%s', (mode, options) => {
+      ['plain', {}, false],
+      ['with autopipelining', { enableAutoPipelining: true }, false],
+      ['in batches', {}, true],
+      ['in batches, with autopipelining', { enableAutoPipelining: true }, true],
+    ])('%s', (_mode, options, batch) => {
       it.each(WAYS)('signs exactly once: %s', async (way, add) => {
         // The library's own MULTI without a pipeline does not go with autopipelining.
-        if (mode !== 'plain' && way === 'multi without a pipeline') return
+        if ('enableAutoPipelining' in options && way === 'multi without a pipeline') return
         const redis = opened(kind.open(options))
         const key = uniqueName('produced')
         await redis.xadd(key, '*', 'a', 'unsigned', 'b', bytes)
-        wrapProducer(redis, signer)
+        wrapProducer(redis, signer, { batch })
         await add(redis, key, 'grüße')
         const [unsigned, signed] = await entriesOf(plain(), kind.prefix + key)
         expect(unsigned).toHaveLength(4)
@@ -74,16 +81,20 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
       })
     })
 
-    it('signs once what is sent again after the connection broke', async () => {
+    it.each([
+      ['alone', false],
+      ['in batches', true],
+    ])('signs once what is sent again after the connection broke: %s', async (_how, batch) => {
       const redis = opened(kind.open({ retryStrategy: () => 1 }))
       redis.on('error', () => undefined)
-      wrapProducer(redis, signer)
+      wrapProducer(redis, signer, { batch })
       const key = uniqueName('resent')
       await redis.ping()
       const adding: Promise<unknown>[] = []
       for (let count = 0; count < 60; count++) {
         adding.push(redis.xadd(key, '*', 'a', String(count), 'b', bytes))
-        if (count % 20 === 10) adding.push(redis.pipeline().xadd(key, '*', 'a', `p${count}`, 'b', bytes).exec())
+        if (count % 20 === 10) adding.push(addTwo(redis.pipeline(), key, `p${count}`).exec())
+        if (count % 20 === 11) adding.push(addTwo(redis.multi(), key, `m${count}`).exec())
         if (count % 20 !== 15) continue
         // In mid-flight: written, not answered; and while it reconnects more is added.
         redis.stream.destroy()
@@ -91,7 +102,7 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
       }
       await Promise.all(adding)
       const entries = await entriesOf(plain(), kind.prefix + key)
-      expect(new Set(entries.map(([, a]) => String(a))).size).toBe(63)
+      expect(new Set(entries.map(([, a]) => String(a))).size).toBe(60 + 3 * 2 + 3 * 2)
       for (const fields of entries) expectSigned(kind.prefix + key, fields)
     })
 
@@ -122,48 +133,57 @@ const REFUSED: readonly (readonly [string, unknown[], string])[] = [
   ['a reserved field', ['*', 'queueauth-reason', '1'], 'header-reserved'],
 ]
 
-describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as const))('%s refuses', (_name, kind) => {
-  it.each(REFUSED)('%s', async (_what, args, code) => {
-    const redis = wrapProducer(opened(kind.open()), signer)
-    const key = uniqueName('refused')
-    const add = [key, ...args] as [string, string]
-    const refusal = expect.objectContaining({ name: 'SetupError', code })
-    await expect(redis.xadd(...add)).rejects.toEqual(refusal)
-    const results = await redis
-      .pipeline()
-      .set(key + 1, '1')
-      .xadd(...add)
-      .get(key + 1)
-      .exec()
-    expect(results).toEqual([[null, 'OK'], [refusal], [null, '1']])
-    const multi = redis
-      .multi()
-      .set(key + 2, '1')
-      .xadd(...add)
-      .exec()
-    await expect(multi).rejects.toMatchObject({ message: /^EXECABORT/, previousErrors: [refusal] })
-    await redis.multi({ pipeline: false })
-    await redis.set(key + 3, '1')
-    await expect(redis.xadd(...add)).rejects.toEqual(refusal)
-    await expect(redis.exec()).rejects.toThrow('EXECABORT')
-    const automatic = wrapProducer(opened(kind.open({ enableAutoPipelining: true })), signer)
-    const both = await Promise.allSettled([automatic.set(key + 4, '1'), automatic.xadd(...add), automatic.get(key + 4)])
-    expect(both.map((one) => (one.status === 'fulfilled' ? one.value : one.reason))).toEqual(['OK', refusal, '1'])
-    expect(await redis.exists(key, key + 2, key + 3)).toBe(0)
-    expect(await redis.ping()).toBe('PONG')
-  })
+describe
+  .skipIf(redisUrl === '')
+  .each(KINDS.flatMap((kind) => [false, true].map((batch) => [kind.name, batch, kind] as const)))(
+  '%s, batch %s, refuses',
+  (_name, batch, kind) => {
+    it.each(REFUSED)('%s', async (_what, args, code) => {
+      const redis = wrapProducer(opened(kind.open()), signer, { batch })
+      const key = uniqueName('refused')
+      const add = [key, ...args] as [string, string]
+      const refusal = expect.objectContaining({ name: 'SetupError', code })
+      await expect(redis.xadd(...add)).rejects.toEqual(refusal)
+      const results = await redis
+        .pipeline()
+        .set(key + 1, '1')
+        .xadd(...add)
+        .get(key + 1)
+        .exec()
+      expect(results).toEqual([[null, 'OK'], [refusal], [null, '1']])
+      const multi = redis
+        .multi()
+        .set(key + 2, '1')
+        .xadd(...add)
+        .exec()
+      await expect(multi).rejects.toMatchObject({ message: /^EXECABORT/, previousErrors: [refusal] })
+      await redis.multi({ pipeline: false })
+      await redis.set(key + 3, '1')
+      await expect(redis.xadd(...add)).rejects.toEqual(refusal)
+      await expect(redis.exec()).rejects.toThrow('EXECABORT')
+      const automatic = wrapProducer(opened(kind.open({ enableAutoPipelining: true })), signer, { batch })
+      const both = await Promise.allSettled([
+        automatic.set(key + 4, '1'),
+        automatic.xadd(...add),
+        automatic.get(key + 4),
+      ])
+      expect(both.map((one) => (one.status === 'fulfilled' ? one.value : one.reason))).toEqual(['OK', refusal, '1'])
+      expect(await redis.exists(key, key + 2, key + 3)).toBe(0)
+      expect(await redis.ping()).toBe('PONG')
+    })
 
-  it('nothing that Redis refuses itself, with its own words', async () => {
-    const [wrapped, bare] = [wrapProducer(opened(kind.open()), signer), opened(kind.open())]
-    const key = uniqueName('incomplete')
-    for (const args of [[key], [key, '*'], [key, '*', 'a'], [key, '*', 'a', 'b', 'c'], []]) {
-      const [ours, theirs] = await Promise.all(
-        [wrapped, bare].map((redis) =>
-          (redis.xadd as (...given: unknown[]) => Promise<unknown>)(...args).catch(String),
-        ),
-      )
-      expect(theirs).toContain('wrong number of arguments')
-      expect(ours).toBe(theirs)
-    }
-  })
-})
+    it('nothing that Redis refuses itself, with its own words', async () => {
+      const [wrapped, bare] = [wrapProducer(opened(kind.open()), signer, { batch }), opened(kind.open())]
+      const key = uniqueName('incomplete')
+      for (const args of [[key], [key, '*'], [key, '*', 'a'], [key, '*', 'a', 'b', 'c'], []]) {
+        const [ours, theirs] = await Promise.all(
+          [wrapped, bare].map((redis) =>
+            (redis.xadd as (...given: unknown[]) => Promise<unknown>)(...args).catch(String),
+          ),
+        )
+        expect(theirs).toContain('wrong number of arguments')
+        expect(ours).toBe(theirs)
+      }
+    })
+  },
+)

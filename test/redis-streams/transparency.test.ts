@@ -61,6 +61,8 @@ const COMMANDS: readonly Run[] = [
   (redis, key) => redis.xadd(`${key}x`, 'NOMKSTREAM', '6-1', 'a', '1'),
   (redis, key) => redis.xadd(`${key}none`, 'NOMKSTREAM', '*', 'a', '1'),
   (redis, key) => redis.pipeline().xadd(`${key}x`, '7-1', 'a', '1').xlen(`${key}x`).exec(),
+  (redis, key) => redis.multi().xadd(`${key}x`, '8-1', 'a', '1').xadd(`${key}x`, '8-1', 'a', '1').exec(),
+  (redis, key) => redis.pipeline([['multi'], ['xadd', `${key}x`, '9-1', 'a', '1'], ['exec'], ['get', key]]).exec(),
   (redis, key) => redis.xlen(`${key}x`),
   (redis, key) => redis.xgroup('CREATE', `${key}x`, 'g', '0'),
   (redis, key) => redis.xgroup('CREATE', `${key}x`, 'g', '0'),
@@ -101,19 +103,20 @@ async function outcome(run: Run, redis: Redis6, key: string): Promise<string> {
 
 describe
   .skipIf(redisUrl === '')
-  .each(KINDS.flatMap((kind) => [false, true].map((automatic) => [kind.name, automatic, kind] as const)))(
-  '%s, autopipelining %s',
-  (_name, enableAutoPipelining, kind) => {
-    it('a wrapped client does what a plain one does', async () => {
-      const [bare, wrapped] = [opened(kind.open({ enableAutoPipelining })), opened(kind.open({ enableAutoPipelining }))]
-      wrapConsumer(wrapProducer(wrapped, signer), new Verifier({ keys }))
-      const [one, other] = [uniqueName('plain'), uniqueName('plain')]
-      for (const [index, run] of COMMANDS.entries()) {
-        // ioredis cannot do that.
-        if (enableAutoPipelining && String(run).includes('pipeline: false')) continue
-        const theirs = await outcome(run, bare, one)
-        expect([index, await outcome(run, wrapped, other)]).toEqual([index, theirs])
-      }
-    })
-  },
-)
+  .each(
+    KINDS.flatMap((kind) =>
+      [false, true].flatMap((automatic) => [false, true].map((batch) => [kind.name, automatic, batch, kind] as const)),
+    ),
+  )('%s, autopipelining %s, batch %s', (_name, enableAutoPipelining, batch, kind) => {
+  it('a wrapped client does what a plain one does', async () => {
+    const [bare, wrapped] = [opened(kind.open({ enableAutoPipelining })), opened(kind.open({ enableAutoPipelining }))]
+    wrapConsumer(wrapProducer(wrapped, signer, { batch }), new Verifier({ keys }))
+    const [one, other] = [uniqueName('plain'), uniqueName('plain')]
+    for (const [index, run] of COMMANDS.entries()) {
+      // ioredis cannot do that.
+      if (enableAutoPipelining && String(run).includes('pipeline: false')) continue
+      const theirs = await outcome(run, bare, one)
+      expect([index, await outcome(run, wrapped, other)]).toEqual([index, theirs])
+    }
+  })
+})

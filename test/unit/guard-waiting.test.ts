@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Guard } from '../../src/guard.ts'
 import type { ReceivedMessage } from '../../src/message.ts'
@@ -38,6 +39,23 @@ describe('what changes while a message waits', () => {
     expect(await guard.receive(deliveryOf(log, 'a', fresh()))).toBe('settled')
     expect(log).toEqual(['dead-letter a key-revoked', 'stored a', 'acknowledge a'])
     expect(replay.calls).toEqual(['begin', 'release'])
+  })
+
+  it('its key is taken out, as it is from a JWK Set; another that came meanwhile does no harm', async () => {
+    for (const [lines, expected] of [
+      [[lineOf(undefined, 'ES256')], 'dead-letter a key-unknown'],
+      [[lineOf(undefined, 'ES256'), lineOf()], 'handle a'],
+    ] as const) {
+      const keys = new ChangingKeys(keysOf(lineOf()))
+      const replay = new ScriptedStore()
+      replay.begins.push(async (): Promise<'run'> => {
+        keys.use(keysOf(...lines))
+        return 'run'
+      })
+      const log: Log = []
+      await new Guard(verifierFor({ keys, replay })).receive(deliveryOf(log, 'a', fresh()))
+      expect(log[0]).toBe(expected)
+    }
   })
 
   it('its deadline passes', async () => {
@@ -108,6 +126,29 @@ describe('what changes while a message waits', () => {
     expect(await outcome).toBe('let-go')
     expect(await guard.receive(deliveryOf(log, 'b', fresh()))).toBe('let-go')
     expect(log).toEqual([])
+  })
+
+  it.each<[string, (guard: Guard, channel: AbortController) => void]>([
+    ['close()', (guard) => guard.close()],
+    ['its signal', (_guard, channel) => channel.abort()],
+  ])('a lease is not renewed any more after %s, although its handler never ends', async (_, end) => {
+    let now = 0
+    const replay = new MemoryReplayStore({ now: () => now })
+    const verifier = verifierFor({ replay, leaseSeconds: 0.03 })
+    const channel = new AbortController()
+    const guard = new Guard(verifier, { leaseSignal: channel.signal })
+    const log: Log = []
+    const message = fresh()
+    guard.receive(deliveryOf(log, 'a', message))
+    end(guard, channel)
+    now = 31
+    const renewals: unknown[] = []
+    replay.renew = (claim) => void renewals.push(claim)
+    // Three times as long as it takes to renew.
+    await sleep(30)
+    expect(renewals).toEqual([])
+    expect(new Guard(verifier).receive(deliveryOf(log, 'b', message))).toBe('handled')
+    expect(log).toEqual(['handle a', 'handle b'])
   })
 
   it('a lease is renewed while the handler runs', async () => {

@@ -28,6 +28,19 @@ describe('which policy a queue has', () => {
     expect(policyFor(options, queue)).toMatchObject({ maxAgeSeconds, rollout })
   })
 
+  it('what is undefined for a queue takes nothing away from the default', () => {
+    const undefineds = {
+      maxAgeSeconds: undefined,
+      destinations: undefined,
+      rollout: undefined,
+    } as object as QueuePolicy
+    const policy = policyFor(
+      { maxAgeSeconds: 60, destinations: ['amqp:a/b'], queues: { orders: undefineds } },
+      'orders',
+    )
+    expect(policy).toMatchObject({ maxAgeSeconds: 60, delivered: false, rollout: 'enforce' })
+  })
+
   it('defaults to enforcement, a week, and the address of the delivery', () => {
     expect(policyFor({}, 'orders')).toEqual({
       rollout: 'enforce',
@@ -48,6 +61,11 @@ describe('which policy a queue has', () => {
     ['a destination without scheme', { destinations: ['orders/*'] }],
     ['a destination pattern that is none', { destinations: ['amqp:a b'] }],
     ['vetoes alone', { destinations: ['!amqp:orders/x'] }],
+    // An address is percent-encoded, so these keep out nothing.
+    ['a veto of a plus', { destinations: ['amqp:**', '!amqp:orders/a+b'] }],
+    ['a veto of a colon', { destinations: ['amqp:**', '!amqp:orders/a:b'] }],
+    ['a veto of a percent sign', { destinations: ['amqp:**', '!amqp:orders/%'] }],
+    ['a veto in lower-case hexadecimal', { destinations: ['amqp:**', '!amqp:orders/a%2fb'] }],
   ])('%s is refused, as a default and for a queue', (_, policy) => {
     expect(codeOf(() => new Verifier({ keys, ...policy }))).toBe('option-invalid')
     expect(codeOf(() => new Verifier({ keys, queues: { orders: policy } }))).toBe('option-invalid')
@@ -91,6 +109,9 @@ describe('destinations', () => {
     ],
     ['a pattern that does not match', ['amqp:orders/order.*'], 'amqp:orders/invoice', ['amqp:orders/invoice'], false],
     ['a veto', ['amqp:**', '!amqp:orders/*.deleted'], 'amqp:orders/order.deleted', DELIVERED, false],
+    ['a veto of what is encoded', ['amqp:**', '!amqp:orders/a%2Bb'], 'amqp:orders/a%2Bb', DELIVERED, false],
+    ['a veto of anything encoded', ['amqp:**', '!amqp:orders/a%??b'], 'amqp:orders/a%2Bb', DELIVERED, false],
+    ['and of its neighbour', ['amqp:**', '!amqp:orders/a%2Bb'], 'amqp:orders/a-b', DELIVERED, true],
     ['both, in order', ['delivered', 'amqp:orders/*.*'], 'amqp:orders/order.created', DELIVERED, true],
     ['both, delivered elsewhere', ['delivered', 'amqp:orders/*.*'], 'amqp:orders/order.created', ['amqp:/x'], false],
     ['both, not on the list', ['delivered', 'amqp:other/*'], 'amqp:orders/order.created', DELIVERED, false],

@@ -2,10 +2,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { UnstorableError } from '../../src/dead-letter.ts'
 import { subscribe } from '../../src/events.ts'
 import { type Admission, Guard } from '../../src/guard.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
 import type { QueuePolicy } from '../../src/policy.ts'
 import type { Verdict } from '../../src/verdict.ts'
-import { bad, deliveryOf, failing, fresh, type Log, ScriptedStore } from './deliveries.ts'
-import { ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
+import { bad, deliveryOf, failing, fresh, Latch, type Log, ScriptedStore } from './deliveries.ts'
+import { ChangingKeys, keysOf, lineOf, ManualClock, NOW, receivedWith, tokenOf, verifierFor } from './helpers.ts'
 
 const DAY = 24 * 60 * 60
 const stops: (() => void)[] = []
@@ -62,6 +63,33 @@ describe('warnings', () => {
     expect(await guard.receive(deliveryOf(log, 'b', bad()))).toBe('settled')
     expect(log).toEqual(['handle a', 'dead-letter b body-mismatch', 'stored b', 'acknowledge b'])
     expect(warnings).toEqual([expect.stringContaining('onVerdict')])
+  })
+
+  it.each<[string, unknown]>([
+    ['an object without a prototype', Object.create(null)],
+    ['an error whose message is none', Object.assign(new Error('x'), { message: 7 })],
+    ['an error whose message throws', Object.defineProperty(new Error('x'), 'message', { get: failing })],
+    ['a symbol', Symbol('x')],
+    ['nothing', undefined],
+  ])('%s can be thrown as well, by whatever the user gave', async (_, thrown) => {
+    const throws = (): never => {
+      throw thrown
+    }
+    const log: Log = []
+    let attempts = 0
+    const deadLetter = async (): Promise<void> => (++attempts < 2 ? throws() : undefined)
+    const guard = new Guard(verifierFor(), { onVerdict: throws, onRejected: throws, deadLetter })
+    expect(guard.receive(deliveryOf(log, 'a', fresh()))).toBe('handled')
+    expect(await guard.receive(deliveryOf(log, 'b', bad()))).toBe('settled')
+    expect(log).toEqual(['handle a', 'acknowledge b'])
+    expect(warnings).toHaveLength(3)
+  })
+
+  it('an async onVerdict that rejects warns once', async () => {
+    const onVerdict = async (): Promise<void> => failing()
+    const guard = new Guard(verifierFor(), { onVerdict })
+    for (const name of ['a', 'b']) expect(guard.receive(deliveryOf([], name, fresh()))).toBe('handled')
+    await vi.waitFor(() => expect(warnings).toEqual([expect.stringContaining('onVerdict')]))
   })
 
   it('an onRejected that throws warns once', async () => {
@@ -137,6 +165,30 @@ describe('observe', () => {
       'clock-unreliable',
     ])
     expect(replay.calls).toEqual([])
+  })
+
+  it('has unknown keys looked for, and hands on without waiting for that', async () => {
+    const [one, two] = [lineOf(), lineOf(undefined, 'ES256')]
+    const looked = new Latch()
+    const keys: ChangingKeys = new ChangingKeys(keysOf(one), () =>
+      looked.promise.then(() => keys.use(keysOf(one, two))),
+    )
+    const verifier = verifierFor({ keys, rollout: 'observe' })
+    const guard = new Guard(verifier)
+    const underNewKey = (): ReceivedMessage => receivedWith(tokenOf({ algorithm: 'ES256' }))
+    expect(guard.receive(deliveryOf([], 'a', underNewKey()))).toBe('handled')
+    expect(guard.receive(deliveryOf([], 'b', underNewKey()))).toBe('handled')
+    looked.open()
+    await vi.waitFor(() => expect(keys.snapshot?.keys.size).toBe(2))
+    expect(guard.receive(deliveryOf([], 'c', underNewKey()))).toBe('handled')
+    expect(verifier.counters.of('orders')).toMatchObject({ authorized: 1, refused: { 'key-unknown': 2 } })
+  })
+
+  it('minds no failure to look for them', async () => {
+    const keys = new ChangingKeys(keysOf(lineOf()), async () => failing())
+    const guard = new Guard(verifierFor({ keys, rollout: 'observe' }))
+    expect(guard.receive(deliveryOf([], 'a', receivedWith(tokenOf({ algorithm: 'ES256' }))))).toBe('handled')
+    await new Promise(setImmediate)
   })
 
   it('warns of what would be rejected', () => {

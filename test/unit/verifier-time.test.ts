@@ -122,7 +122,7 @@ describe('keys that come and go', () => {
     expect(judge(verifier, unknown)).toBe('key-unknown')
   })
 
-  it('recheck sees a revocation, a deadline and missing keys that came meanwhile', () => {
+  it('recheck sees a revocation, a key taken out, a deadline and missing keys that came meanwhile', () => {
     const clock = new ManualClock()
     const keys = new ChangingKeys(keysOf(lineOf()))
     const verifier = verifierFor({ keys, clock })
@@ -136,6 +136,8 @@ describe('keys that come and go', () => {
     expect(verifier.recheck(verified)).toMatchObject({ code: 'clock-unreliable' })
     keys.snapshot = { keys: new Map(), isRevoked: (key) => key.keyId === verified.key.keyId }
     expect(verifier.recheck(verified)).toMatchObject({ code: 'key-revoked', service: 'checkout' })
+    keys.snapshot = { keys: new Map(), isRevoked: () => false }
+    expect(verifier.recheck(verified)).toMatchObject({ code: 'key-unknown', service: 'checkout' })
     keys.use(undefined)
     expect(verifier.recheck(verified)).toMatchObject({ code: 'keys-unavailable' })
   })

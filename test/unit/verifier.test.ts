@@ -271,7 +271,7 @@ describe('key ids', () => {
     expect(judge(verifierFor(), receivedWith(tokenOf({ header: { kid: 'A'.repeat(1 << 20) } })))).toBe('token-oversize')
   })
 
-  it('100,000 unknown ones leave nothing behind', { timeout: 30_000 }, () => {
+  it('100,000 unknown ones leave nothing behind', () => {
     const verifier = verifierFor()
     const token = tokenOf({ key: OTHER_KEY })
     const [, claims, signature] = token.split('.')

@@ -1,6 +1,7 @@
 import type { JsonWebKey } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { fromBase64Url } from '../../src/base64.ts'
 import { algorithmOf } from '../../src/checks.ts'
 import { parseStrictObject, splitCompact } from '../../src/compact-jws.ts'
 import { SetupError } from '../../src/errors.ts'
@@ -25,6 +26,7 @@ function isValid(jws: unknown, jwk: JsonWebKey): boolean {
   const parts = typeof jws === 'string' ? splitCompact(jws) : undefined
   const header = parts && parseStrictObject(parts.header)
   if (parts === undefined || header === undefined) return false
+  if (parts.payload === '' || fromBase64Url(parts.payload) === undefined) return false
   if (Object.keys(header).some((name) => name !== 'alg' && name !== 'kid')) return false
   try {
     const key = readPublicKey(jwk)

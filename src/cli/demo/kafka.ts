@@ -56,7 +56,7 @@ export async function openKafka(): Promise<DemoTransport> {
       clientId: 'queue-key-auth-demo',
       brokers,
       logLevel: 0,
-      retry: { retries: 3 },
+      retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 8 },
       connectionTimeout: 3_000,
     })
   const admin = newKafka().admin()
@@ -76,7 +76,8 @@ async function prepare(title: string, newKafka: () => Kafka, admin: Admin): Prom
   const prefix = `queue-key-auth-demo.${randomBytes(4).toString('hex')}`
   const queueNamed = (name: string): string => `${prefix}.${name}`
   const topics = ['orders', 'orders.dlq', 'invoices'].map(queueNamed)
-  await admin.createTopics({ topics: topics.map((topic) => ({ topic, numPartitions: 1 })) })
+  // Waiting for leaders fails where a busy broker does not know yet what it just made. Whoever needs a topic tries again.
+  await admin.createTopics({ waitForLeaders: false, topics: topics.map((topic) => ({ topic, numPartitions: 1 })) })
   const plain = newKafka().producer()
   await plain.connect()
   const producers = new Map<Signer, Producer>()

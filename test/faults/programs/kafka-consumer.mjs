@@ -2,9 +2,11 @@
 
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openClient } from './kafka-client.mjs'
+import { dieSoon, openClient } from './kafka-client.mjs'
 
-const { built, brokers, topic, groupId, authorizedKeys, effectsFile, mode, confluent } = JSON.parse(process.argv[2])
+const { built, brokers, topic, groupId, authorizedKeys, effectsFile, mode, dieAfter, confluent } = JSON.parse(
+  process.argv[2],
+)
 const { AuthorizedKeys, Verifier } = await import(join(built, 'src/index.js'))
 const { wrapConsumer } = await import(join(built, 'adapters/kafka/index.js'))
 
@@ -15,7 +17,11 @@ wrapConsumer(client.kafka, new Verifier({ keys: AuthorizedKeys.parse(authorizedK
 const consumer = client.consumer(groupId)
 await consumer.connect()
 await client.subscribe(consumer, topic)
-const note = ({ value }) => appendFileSync(effectsFile, `${value}\n`)
+let noted = 0
+const note = ({ value }) => {
+  appendFileSync(effectsFile, `${value}\n`)
+  if (++noted === dieAfter) dieSoon()
+}
 await consumer.run({
   partitionsConsumedConcurrently: 3,
   ...(mode === 'eachMessage' && { eachMessage: async ({ message }) => note(message) }),
@@ -38,4 +44,3 @@ process.on('message', async (message) => {
   process.disconnect()
   process.exit(0)
 })
-process.send('consuming')

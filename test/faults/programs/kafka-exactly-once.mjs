@@ -2,9 +2,9 @@
 // transaction with its outputs and its offset.
 
 import { join } from 'node:path'
-import { openClient } from './kafka-client.mjs'
+import { dieSoon, openClient } from './kafka-client.mjs'
 
-const { built, brokers, topic, groupId, authorizedKeys, mode, confluent } = JSON.parse(process.argv[2])
+const { built, brokers, topic, groupId, authorizedKeys, mode, dieAfter, confluent } = JSON.parse(process.argv[2])
 const { AuthorizedKeys, Verifier } = await import(join(built, 'src/index.js'))
 const { testKeys } = await import(join(built, 'src/testing.js'))
 const { wrapConsumer, wrapProducer } = await import(join(built, 'adapters/kafka/index.js'))
@@ -22,7 +22,11 @@ const consumer = client.consumer(groupId, false)
 await consumer.connect()
 await client.subscribe(consumer, topic)
 
+let begun = 0
+
 async function transact(partition, messages, last) {
+  if (begun < dieAfter && begun + messages.length >= dieAfter) dieSoon()
+  begun += messages.length
   const transaction = await producer.transaction()
   await transaction.send({ topic: `${topic}-out`, messages: messages.map(({ value }) => ({ value: String(value) })) })
   const partitions = [{ partition, offset: String(Number(last) + 1) }]

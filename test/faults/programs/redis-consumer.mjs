@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 
-const { built, url, storeUrl, stream, consumer, authorizedKeys, effectsFile, handlerMs } = JSON.parse(process.argv[2])
+const { built, url, storeUrl, stream, consumer, authorizedKeys, effectsFile, claimIdleSeconds, hangAfter } = JSON.parse(
+  process.argv[2],
+)
 const { AuthorizedKeys, RedisReplayStore, subscribe, Verifier } = await import(join(built, 'src/index.js'))
 const { consumeStream } = await import(join(built, 'adapters/redis-streams/index.js'))
 
@@ -18,6 +20,7 @@ if (storeUrl !== undefined) {
   replay = new RedisReplayStore(store, { timeoutSeconds: 0.5 })
 }
 let held = 0
+let handled = 0
 subscribe('queue-key-auth:held', () => held++)
 const running = consumeStream({
   redis: new Redis(url),
@@ -26,10 +29,14 @@ const running = consumeStream({
   consumer,
   verifier: new Verifier({ keys: AuthorizedKeys.parse(authorizedKeys), ...(replay && { replay }) }),
   blockSeconds: 0.05,
-  claimIdleSeconds: 1,
+  claimIdleSeconds,
   concurrency: 20,
+  // Those that were in hand when their consumer was killed come again and again.
+  maxDeliveries: Number.POSITIVE_INFINITY,
   handler: async ({ values }) => {
-    if (handlerMs > 0) await sleep(Math.random() * handlerMs)
+    await sleep(Math.random() * 5)
+    // Nothing that comes now is finished: it is in hand until this process is killed.
+    if (hangAfter !== undefined && ++handled > hangAfter) await new Promise(() => undefined)
     appendFileSync(effectsFile, `${values.n}\n`)
   },
 })

@@ -16,7 +16,6 @@ import { testKeys } from '../../../src/testing.ts'
 import { uniqueName } from '../../brokers/index.ts'
 
 const url = inject('amqpUrl')
-const PATIENCE = { timeout: 20_000 }
 
 /** What the instrumentation does to the modules of amqplib. */
 interface Patches {
@@ -96,8 +95,8 @@ describe.skipIf(url === undefined).each(['amqplib-0.10', 'amqplib'])('RabbitMQ: 
       if (text === 'two' && handled.filter((one) => one.text === 'two').length === 1) consumer.nack(message)
       else consumer.ack(message)
     })
-    await expect.poll(() => handled.length, PATIENCE).toBe(4)
-    await expect.poll(async () => (await plain.checkQueue(`${queue}.dlq`)).messageCount, PATIENCE).toBe(3)
+    await expect.poll(() => handled.length).toBe(4)
+    await expect.poll(async () => (await plain.checkQueue(`${queue}.dlq`)).messageCount).toBe(3)
     expect(handled.map(({ service }) => service)).toEqual(Array(4).fill('checkout'))
     expect(sign).toHaveBeenCalledTimes(3)
     const letter = await plain.get(`${queue}.dlq`, { noAck: true })
@@ -124,7 +123,7 @@ describe.skipIf(url === undefined).each(['amqplib-0.10', 'amqplib'])('RabbitMQ: 
     const consumer = await wrapConsumer(await connection(), verifier).createChannel()
     await run(producer, consumer, signer)
     // It sees every delivery, also those the handler does not: each ends by how it was settled.
-    await expect.poll(() => [...ends].sort(), PATIENCE).toEqual(['ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'nack'])
+    await expect.poll(() => [...ends].sort()).toEqual(['ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'nack'])
     expect(spans(`${queue} process`)).toHaveLength(7)
   })
 
@@ -135,7 +134,7 @@ describe.skipIf(url === undefined).each(['amqplib-0.10', 'amqplib'])('RabbitMQ: 
     patches.patchChannelModel(channelModel, '')
     const [producer, consumer] = [await producing.createConfirmChannel(), await consuming.createChannel()]
     await run(producer, consumer, signer)
-    await expect.poll(() => [...ends].sort(), PATIENCE).toEqual(['ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'nack'])
+    await expect.poll(() => [...ends].sort()).toEqual(['ack', 'ack', 'ack', 'ack', 'ack', 'ack', 'nack'])
   })
 
   it('above: patches over the methods of wrapped channels', async () => {
@@ -147,7 +146,7 @@ describe.skipIf(url === undefined).each(['amqplib-0.10', 'amqplib'])('RabbitMQ: 
     patches.patchChannelModel(channels, '')
     await run(producer, consumer, signer)
     // Here it sees what the handler sees.
-    await expect.poll(() => [...ends].sort(), PATIENCE).toEqual(['ack', 'ack', 'ack', 'nack'])
+    await expect.poll(() => [...ends].sort()).toEqual(['ack', 'ack', 'ack', 'nack'])
     expect(spans(`${queue} process`)).toHaveLength(4)
   })
 })

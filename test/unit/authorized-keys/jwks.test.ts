@@ -180,6 +180,37 @@ describe('keys from a JWKS URL', () => {
     await expect(open(url)).rejects.toMatchObject({ code })
   })
 
+  it.each([
+    ['8 MiB are read', 8 * 1024 * 1024, undefined],
+    ['more are not', 8 * 1024 * 1024 + 1, 'key-file-unreadable'],
+  ])('%s', async (_, length, code) => {
+    const url = await start(before)
+    remote.body += ' '.repeat(length - remote.body.length)
+    const outcome = open(url).then(
+      (keys) => [ids(keys).length, undefined],
+      (error: SetupError) => [1, error.code],
+    )
+    expect(await outcome).toEqual([1, code])
+  })
+
+  it('are not waited for without an end, nor read without one', async () => {
+    let sent = 0
+    const endless = createServer((_, response) => {
+      const chunk = Buffer.alloc(1 << 20, 0x20)
+      const send = (): void => {
+        do sent++
+        while (!response.destroyed && response.write(chunk))
+      }
+      response.on('drain', send).writeHead(200)
+      send()
+    })
+    server = endless
+    await new Promise<void>((resolve) => endless.listen(0, '127.0.0.1', resolve))
+    const url = `http://127.0.0.1:${(endless.address() as AddressInfo).port}/`
+    await expect(open(url)).rejects.toMatchObject({ code: 'key-file-unreadable' })
+    expect(sent).toBeLessThan(64)
+  })
+
   it('stop working when they are gone from the set, although the service then has none', async () => {
     const errors: SetupError[] = []
     const keys = await open(await start(before), { cooldownSeconds: 1e-9, onError: (error) => errors.push(error) })

@@ -54,5 +54,5 @@ describe.skipIf(spawnSync('ssh-keygen', ['-?']).error !== undefined)('ssh-keygen
       { numRuns: CASES },
     )
     expect(Math.min(answers.yes, answers.no)).toBeGreaterThan(CASES / 10)
-  }, 120_000)
+  })
 })

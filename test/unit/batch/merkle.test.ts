@@ -21,9 +21,13 @@ function leavesOf(size: number): Buffer[] {
 }
 
 function treeOf(leaves: readonly Buffer[]): { levels: string[][]; hashes: string[]; root: string } {
-  const hashes = leaves.map((leaf) => hasher.leaf(leaf))
+  const hashes = leaves.map((leaf) => hasher.leaf(leaf.toString('latin1')))
   const levels = hasher.levels(hashes)
   return { levels, hashes, root: levels.at(-1)?.[0] as string }
+}
+
+function bytesOf(path: readonly string[]): Buffer {
+  return Buffer.from(path.join(''), 'latin1')
 }
 
 describe('the Merkle tree', () => {
@@ -34,7 +38,7 @@ describe('the Merkle tree', () => {
     expect(roots.map((root: string) => Buffer.from(root, 'latin1').toString('hex'))).toEqual(rootsHexBySize.slice(1))
   })
 
-  it('proves every leaf of every size from 1 to 300, in any order', { timeout: 60_000 }, () => {
+  it('proves every leaf of every size from 1 to 300, in any order', () => {
     const wrong: [size: number, index: number][] = []
     for (let size = 1; size <= 300; size++) {
       const leaves = leavesOf(size)
@@ -45,7 +49,9 @@ describe('the Merkle tree', () => {
         const index = (step * 7919) % size
         const path = inclusionPath(levels, index)
         const leaf = hashes[index] as string
-        const proven = [new ProvenTree(root, size, hasher), cached].map((tree) => tree.includes(leaf, index, path))
+        const proven = [new ProvenTree(root, size, hasher), cached].map((tree) =>
+          tree.includes(leaf, index, bytesOf(path)),
+        )
         if (path.length !== pathLength(index, size) || proven.includes(false)) wrong.push([size, index])
       }
     }
@@ -56,21 +62,21 @@ describe('the Merkle tree', () => {
     const { levels, hashes, root } = treeOf(leavesOf(size))
     const cached = new ProvenTree(root, size, hasher)
     for (let index = 0; index < size; index++) {
-      expect(cached.includes(hashes[index] as string, index, inclusionPath(levels, index))).toBe(true)
+      expect(cached.includes(hashes[index] as string, index, bytesOf(inclusionPath(levels, index)))).toBe(true)
     }
     for (const tree of [cached, new ProvenTree(root, size, hasher)]) {
       for (let index = 0; index < size; index++) {
         const leaf = hashes[index] as string
         const path = inclusionPath(levels, index)
         const other = (index + 1) % size
-        expect(tree.includes(leaf, other, inclusionPath(levels, other))).toBe(false)
-        expect(tree.includes(leaf, other, path)).toBe(false)
-        expect(tree.includes(leaf, index + size, path)).toBe(false)
-        expect(tree.includes(leaf, index, [...path, root])).toBe(false)
-        expect(tree.includes(leaf, index, path.slice(1))).toBe(false)
-        expect(tree.includes(hasher.leaf(Buffer.from('foreign')), index, path)).toBe(false)
+        expect(tree.includes(leaf, other, bytesOf(inclusionPath(levels, other)))).toBe(false)
+        expect(tree.includes(leaf, other, bytesOf(path))).toBe(false)
+        expect(tree.includes(leaf, index + size, bytesOf(path))).toBe(false)
+        expect(tree.includes(leaf, index, bytesOf([...path, root]))).toBe(false)
+        expect(tree.includes(leaf, index, bytesOf(path.slice(1)))).toBe(false)
+        expect(tree.includes(hasher.leaf('foreign'), index, bytesOf(path))).toBe(false)
         for (const place of path.keys()) {
-          const bent = path.with(place, hasher.leaf(Buffer.from('bent')))
+          const bent = bytesOf(path.with(place, hasher.leaf('bent')))
           expect(tree.includes(leaf, index, bent)).toBe(false)
         }
       }
@@ -81,17 +87,17 @@ describe('the Merkle tree', () => {
     const { levels, hashes, root } = treeOf(leavesOf(8))
     const tree = new ProvenTree(root, 8, hasher)
     const path = inclusionPath(levels, 3)
-    expect(tree.includes(hasher.leaf(Buffer.from('foreign')), 3, path)).toBe(false)
-    expect(tree.includes(hashes[3] as string, 3, path.with(0, hasher.leaf(Buffer.from('bent'))))).toBe(false)
+    expect(tree.includes(hasher.leaf('foreign'), 3, bytesOf(path))).toBe(false)
+    expect(tree.includes(hashes[3] as string, 3, bytesOf(path.with(0, hasher.leaf('bent'))))).toBe(false)
     for (const [index, leaf] of hashes.entries()) {
-      expect(tree.includes(leaf, index, inclusionPath(levels, index))).toBe(true)
+      expect(tree.includes(leaf, index, bytesOf(inclusionPath(levels, index)))).toBe(true)
     }
   })
 
   it('does not take a node for a leaf', () => {
     const { levels, root } = treeOf(leavesOf(4))
     const node = levels[1]?.[0] as string
-    expect(new ProvenTree(root, 2, hasher).includes(node, 0, [levels[1]?.[1] as string])).toBe(true)
-    expect(new ProvenTree(root, 4, hasher).includes(node, 0, [levels[1]?.[1] as string])).toBe(false)
+    expect(new ProvenTree(root, 2, hasher).includes(node, 0, bytesOf([levels[1]?.[1] as string]))).toBe(true)
+    expect(new ProvenTree(root, 4, hasher).includes(node, 0, bytesOf([levels[1]?.[1] as string]))).toBe(false)
   })
 })

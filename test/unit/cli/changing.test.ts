@@ -70,7 +70,7 @@ describe('authorize and revoke', () => {
       }),
       { numRuns: 25 },
     )
-  }, 60_000)
+  })
 
   it('loses neither of two changes at a time', async () => {
     const keys = Array.from({ length: 8 }, () => testKey())

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { toDeadLetter } from '../../../adapters/memory/message.ts'
 import type { AmqpMessage } from '../../../adapters/rabbitmq/client.ts'
 import { FORMS } from '../../../adapters/rabbitmq/dead-letter-form.ts'
-import { destinationOf, toMessage, toReceived } from '../../../adapters/rabbitmq/message.ts'
+import { destinationOf, Routes, toMessage, toReceived } from '../../../adapters/rabbitmq/message.ts'
 import { AuthorizedKeys } from '../../../src/authorized-keys/authorized-keys.ts'
 import { explanationOf, originalOf } from '../../../src/cli/messages/dead-letter.ts'
 import { type CliMessage, fromMessageJson, toMessageJson } from '../../../src/cli/messages/message-json.ts'
@@ -51,7 +51,7 @@ function fromRabbit(
     properties,
   } as AmqpMessage
   spoil(message)
-  const letter = createDeadLetter(rejected, toReceived(message, 'orders', 'orders'), message)
+  const letter = createDeadLetter(rejected, toReceived(message, new Routes('orders', 'orders')), message)
   const written = FORMS[form]?.(letter, 'id')
   if (written === undefined) throw new Error('there is no such form')
   const { headers, ...others } = written.options

@@ -87,6 +87,27 @@ describe('headers on their way in', () => {
     ])
   })
 
+  it('a table whose __proto__ are bytes is a table, and bytes are bytes', () => {
+    const bytes = Buffer.from('abc')
+    const table = receivedTable({ a: Object.setPrototypeOf({ c: 1 }, bytes) as object, bytes })
+    expect(table.bytes).toBe(bytes)
+    expect(table.a).not.toBeInstanceOf(Uint8Array)
+    expect(Object.entries(table.a as object)).toEqual([
+      ['c', 1],
+      ['__proto__', bytes],
+    ])
+  })
+
+  it('a table that has __proto__ twice, the first time null, is no other', () => {
+    const twice = Object.defineProperty(Object.create(null), '__proto__', {
+      value: Buffer.from('abc'),
+      enumerable: true,
+    })
+    const table = receivedTable({ a: twice as object })
+    expect(Object.getPrototypeOf(table.a)).toBe(Object.prototype)
+    expect(Object.entries(table.a as object)).toEqual([['__proto__', Buffer.from('abc')]])
+  })
+
   it('what nests too deeply for a stack is cut', () => {
     let list: unknown[] = []
     for (let level = 0; level < 3_000; level++) list = [list]

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { deadLetterStreamOf, FORMS } from '../../../adapters/redis-streams/dead-letter-form.ts'
-import { encodeFields, textOf, toMessage, toReceived, withoutToken } from '../../../adapters/redis-streams/message.ts'
+import { encodeFields, textOf, toMessage, toReceived } from '../../../adapters/redis-streams/message.ts'
 import { testKeys } from '../../../src/testing.ts'
 
 const { signer, verifier } = testKeys('shop')
@@ -26,8 +26,9 @@ describe('fields', () => {
         const { message } = toMessage('s', fields)
         const token = [Buffer.from('queueauth'), Buffer.from(signer.sign(message))]
         const signed = [...fields, ...token]
-        expect(verifier.verify(toReceived(entry(signed))).sender.service).toBe('shop')
-        expect(withoutToken(signed)).toEqual(fields)
+        const received = toReceived(entry(signed))
+        expect(verifier.verify(received).sender.service).toBe('shop')
+        expect(received.body).toEqual(fields)
         const changed = [...signed, Buffer.from('more'), Buffer.from('')]
         expect(() => verifier.verify(toReceived(entry(changed)))).toThrow(
           expect.objectContaining({ code: 'body-mismatch' }),
@@ -50,6 +51,24 @@ describe('fields', () => {
     expect(received.token).toEqual(['x', 'y'])
     expect(Object.keys(received.headers ?? {})).toEqual(['QueueAuth-Reason'])
     expect(received.payload).toEqual(encodeFields(fields.slice(6)))
+  })
+
+  it.each([
+    ['queueauth', 'old', 'a', '1', 'b', '2'],
+    ['a', '1', 'queueauth', 'old', 'b', '2'],
+    ['a', '1', 'b', '2', Buffer.from('queueauth'), 'old', 'queueauth', 'older'],
+  ])('lose a token that is there already: %o', (...given) => {
+    const { message, fields } = toMessage('s', given)
+    expect(fields).toEqual(['a', '1', 'b', '2'])
+    expect(message).toEqual({ destination: 'redis:s', payload: encodeFields(['a', '1', 'b', '2']) })
+  })
+
+  it('are sent as they were signed, whatever becomes of the bytes', () => {
+    const [name, value] = [Buffer.from('name'), Buffer.from('value')]
+    const { message, fields } = toMessage('s', [name, 'grüße', '', value])
+    for (const bytes of [name, value]) bytes.fill(0)
+    expect(fields.map(String)).toEqual(['name', 'grüße', '', 'value'])
+    expect(encodeFields(fields)).toEqual(message.payload)
   })
 
   it.each([

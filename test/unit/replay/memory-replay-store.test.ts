@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { subscribe } from '../../../src/events.ts'
 import { MemoryReplayStore } from '../../../src/replay/memory-replay-store.ts'
-import type { BeginResult, CommitResult } from '../../../src/replay/replay-store.ts'
+import type { BeginResult, CommitResult, ReplayClaim } from '../../../src/replay/replay-store.ts'
 import { claimOf, LEASE_SECONDS, RETENTION_SECONDS, Reference, type Step, steps } from './reference.ts'
 
 function storeWithClock(maxEntries = 1000): { store: MemoryReplayStore; wait: (seconds: number) => void } {
@@ -11,6 +11,13 @@ function storeWithClock(maxEntries = 1000): { store: MemoryReplayStore; wait: (s
     now += seconds * 1000
   }
   return { store: new MemoryReplayStore({ maxEntries, now: () => now }), wait }
+}
+
+/** Three keys make a batch, and what is written of it is one digest. */
+function inBatch(claim: ReplayClaim): ReplayClaim {
+  const number = Number(claim.key.slice(1))
+  const key = `batch ${number % 2}`
+  return { ...claim, digest: key, batch: { key, index: number >> 1, size: 3 } }
 }
 
 function apply({ step, claim }: Step, store: Reference | MemoryReplayStore): BeginResult | CommitResult | undefined {
@@ -33,6 +40,36 @@ describe('MemoryReplayStore against the naive reference', () => {
             continue
           }
           expect(apply(one, store)).toBe(apply(one, reference))
+        }
+        expect(store.gauge()).toMatchObject({
+          inProgress: [...reference.entries.values()].filter((entry) => !entry.isDone).length,
+          evictedEarly: 0,
+        })
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('answers the same of the messages of batches, but for commits that say nothing new', () => {
+    fc.assert(
+      fc.property(steps, (run) => {
+        const { store, wait } = storeWithClock()
+        const reference = new Reference()
+        for (const one of run) {
+          if (one.step === 'wait') {
+            wait(one.seconds)
+            reference.now += one.seconds
+            continue
+          }
+          const claim = inBatch(one.claim)
+          const known = reference.live(claim.key)
+          // Who committed it is not kept, only where.
+          if (one.step === 'commit' && known?.isDone && known.position === undefined) continue
+          if (one.step === 'commit') {
+            expect(store.commit(claim, 1e6)).toBe(reference.commit(claim, 1e6))
+          } else {
+            expect(apply({ ...one, claim }, store)).toBe(apply({ ...one, claim }, reference))
+          }
         }
         expect(store.gauge()).toMatchObject({
           inProgress: [...reference.entries.values()].filter((entry) => !entry.isDone).length,
@@ -74,6 +111,68 @@ describe('MemoryReplayStore against the naive reference', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+})
+
+describe('MemoryReplayStore, with batches', () => {
+  const of = (index: number, more: Partial<ReplayClaim> = {}): ReplayClaim =>
+    claimOf({ key: `b.${index}`, batch: { key: 'b', index, size: 8 }, ...more })
+
+  it('tells messages of a batch apart, and a batch from a single message of the same id', () => {
+    const { store } = storeWithClock()
+    expect(store.begin(of(0))).toBe('run')
+    expect(store.begin(of(1, { owner: 'b' }))).toBe('run')
+    expect(store.begin(of(0, { owner: 'b' }))).toBe('in-progress')
+    store.commit(of(0), RETENTION_SECONDS)
+    expect(store.begin(of(0, { owner: 'c' }))).toBe('duplicate')
+    expect(store.begin(of(1, { owner: 'c' }))).toBe('in-progress')
+    expect(store.begin(claimOf({ key: 'b' }))).toBe('run')
+    expect(store.gauge()).toMatchObject({ inProgress: 2, committed: 2 })
+  })
+
+  it('refuses another batch under the same id', () => {
+    const { store } = storeWithClock()
+    store.begin(of(0))
+    expect(store.begin(of(1, { digest: 'other', owner: 'b' }))).toBe('reused')
+    expect(store.commit(of(1, { digest: 'other', owner: 'b' }), RETENTION_SECONDS)).toBe('lost')
+    expect(store.commit(of(0), RETENTION_SECONDS)).toBe('committed')
+    expect(store.begin(of(1, { digest: 'other', owner: 'b' }))).toBe('reused')
+  })
+
+  it('keeps a batch for the retention of the message that was committed last, and no longer', () => {
+    const { store, wait } = storeWithClock()
+    store.commit(of(0), RETENTION_SECONDS)
+    wait(1)
+    store.commit(of(1), RETENTION_SECONDS)
+    wait(RETENTION_SECONDS - 0.001)
+    expect(store.begin(of(1, { owner: 'b' }))).toBe('duplicate')
+    wait(0.001)
+    expect(store.begin(of(1, { owner: 'b' }))).toBe('run')
+    expect(store.begin(of(0, { owner: 'b' }))).toBe('run')
+  })
+
+  it('never drops what is in progress, however many batches are committed meanwhile', () => {
+    const { store } = storeWithClock(10)
+    store.begin(of(3))
+    store.commit(of(4), RETENTION_SECONDS)
+    for (let count = 0; count < 1000; count++) {
+      store.commit(of(0, { batch: { key: `other ${count}`, index: 0, size: 8 } }), RETENTION_SECONDS)
+    }
+    expect(store.begin(of(3, { owner: 'b' }))).toBe('in-progress')
+    expect(store.gauge().inProgress).toBe(1)
+    expect(store.gauge().committed).toBeLessThanOrEqual(10)
+    expect(store.commit(of(3), RETENTION_SECONDS)).toBe('committed')
+    expect(store.begin(of(3, { owner: 'b' }))).toBe('duplicate')
+  })
+
+  it('drops what was abandoned with the next generation', () => {
+    const { store, wait } = storeWithClock(10)
+    for (let count = 0; count < 100; count++) store.begin(of(0, { batch: { key: `left ${count}`, index: 0, size: 8 } }))
+    wait(LEASE_SECONDS)
+    for (let count = 0; count < 6; count++) {
+      store.commit(of(0, { batch: { key: `other ${count}`, index: 0, size: 8 } }), RETENTION_SECONDS)
+    }
+    expect(store.gauge().inProgress).toBe(0)
   })
 })
 

@@ -49,12 +49,13 @@ class ForgetfulStore implements SharedStore {
 }
 
 describe('completion, not sight: no schedule loses a message or starts a handler for a copy of what is done', () => {
-  it('without positions', () => {
-    expect(violationsOf({ positions: false })).toEqual({})
-  })
-
-  it('with positions', () => {
-    expect(violationsOf({ positions: true })).toEqual({})
+  it.each([
+    ['without positions', { positions: false }],
+    ['with positions', { positions: true }],
+    ['without positions, in a batch', { positions: false, batch: true }],
+    ['with positions, in a batch', { positions: true, batch: true }],
+  ])('%s', (_, rules) => {
+    expect(violationsOf(rules)).toEqual({})
   })
 })
 

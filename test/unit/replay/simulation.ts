@@ -11,6 +11,8 @@ import type { ReplayClaim } from '../../../src/replay/replay-store.ts'
  */
 export interface Rules {
   readonly positions: boolean
+  /** the tokens are messages of one batch */
+  readonly batch?: boolean
   /** what to do with a delivery whose token is in progress elsewhere */
   readonly inProgress?: 'defer' | 'acknowledge'
   /** take the broker's flag for the truth: set, it is ours and runs; not set, what is known is a copy */
@@ -154,6 +156,7 @@ class Simulation {
     const { incarnation, channel } = process
     const claim: ReplayClaim = {
       key: entry.token.id,
+      ...(this.#rules.batch && { batch: { key: 'batch', index: this.#tokens.indexOf(entry.token), size: 2 } }),
       digest: 'digest',
       position: entry.position,
       owner: `owner-${this.#owners++}`,

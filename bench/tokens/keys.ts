@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import type { Algorithm } from '../src/keys/algorithms.ts'
+import type { Algorithm } from '../../src/keys/algorithms.ts'
 
 export function generateKeyPairFor(algorithm: Algorithm): { privateKey: KeyObject; publicKey: KeyObject } {
   switch (algorithm) {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import type { Algorithm } from '../src/keys/algorithms.ts'
+import type { Algorithm } from '../../src/keys/algorithms.ts'
 
 const NAMES: Partial<Record<Algorithm, string>> = { Ed25519: 'ed25519', ES256: 'ecdsap256', RS256: 'rsa2048' }
 
