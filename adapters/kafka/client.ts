@@ -55,6 +55,7 @@ export interface EachBatchPayload {
   commitOffsetsIfNecessary(offsets?: OffsetList): Promise<void>
   isRunning(): boolean
   isStale(): boolean
+  pause(): unknown
 }
 
 export interface RunConfig {
@@ -67,6 +68,12 @@ export interface TopicPartitionOffset {
   readonly topic: string
   readonly partition: number
   readonly offset: string
+}
+
+/** Some partitions of a topic; all of them where none are named. */
+export interface TopicPartitions {
+  readonly topic: string
+  readonly partitions?: readonly number[] | null
 }
 
 /** A producer, or a transaction of one. */
@@ -111,7 +118,7 @@ export function isConsumer(client: object): client is ConsumerLike {
   return has(client, 'run', 'subscribe', 'seek', 'pause', 'disconnect')
 }
 
-/** The Confluent client, whose `sendBatch` and transactions go through its `send`, and whose `send` takes no `acks`. */
+/** The Confluent client, whose transactions are the producer itself, and whose `send` takes no `acks`. */
 export function isConfluent(client: object): boolean {
   return has(client, 'dependentAdmin')
 }
@@ -121,15 +128,14 @@ export function isKafkajs(kafka: KafkaLike): boolean {
   return has(kafka, 'logger')
 }
 
-/** The plain methods of librdkafka's binding below a consumer of the Confluent client. */
+/** The plain methods of librdkafka's binding below a client of the Confluent client. */
 interface ConfluentInternals {
   _getInternalClient?(): { globalConfig?: Record<string, unknown>; subscription?(): unknown } | null
 }
 
-/** The group of a consumer of the Confluent client, once it is connected. kafkajs tells with an event instead. */
-export function confluentGroupId(consumer: object): string | undefined {
-  const groupId = (consumer as ConfluentInternals)._getInternalClient?.()?.globalConfig?.['group.id']
-  return typeof groupId === 'string' ? groupId : undefined
+/** The settings of librdkafka behind a client of the Confluent client, once it is connected. */
+export function confluentConfig(client: object): Readonly<Record<string, unknown>> {
+  return (client as ConfluentInternals)._getInternalClient?.()?.globalConfig ?? {}
 }
 
 /** Whether records may be on their way to a handler already. */

@@ -1,22 +1,23 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
-import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { originalOf, override } from '../../src/wrapping.ts'
 import {
   type ConsumerLike,
-  confluentGroupId,
+  confluentConfig,
   type EachBatchPayload,
   type EachMessagePayload,
   isConfluent,
   isConsuming,
   type RunConfig,
   type TopicPartitionOffset,
+  type TopicPartitions,
 } from './client.ts'
+import { DeadLetterTopics } from './dead-letter-topics.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { guardEachBatch } from './each-batch.ts'
 import { guardEachMessage } from './each-message.ts'
-import type { KafkaConsumerOptions, KafkaRecord } from './index.ts'
+import { LetGoError } from './hold.ts'
+import type { KafkaConsumerOptions } from './index.ts'
 import { Partition, type PartitionSetup } from './partition.ts'
 
 /**
@@ -31,14 +32,10 @@ type Asynchronous = (...args: unknown[]) => Promise<void>
 export class GuardedConsumer {
   readonly #consumer: ConsumerLike
   readonly #setup: PartitionSetup
-  readonly #options: KafkaConsumerOptions
-  readonly #sink: DeadLetterSink | undefined
+  readonly #deadLetters: DeadLetterTopics
   readonly #partitions = new Map<string, Partition>()
-  readonly #topics = new Set<string>()
-  readonly #prepared = new Set<string>()
   readonly #maxHoldSeconds: number | undefined
   #groupId: string | undefined
-  #usesSink = false
 
   /** @param groupId where the caller knows it */
   constructor(
@@ -55,15 +52,14 @@ export class GuardedConsumer {
       )
     }
     this.#consumer = consumer
-    this.#options = options
-    this.#sink = sink
+    this.#deadLetters = new DeadLetterTopics(options, sink)
     this.#groupId = groupId
     this.#maxHoldSeconds = isConfluent(consumer) ? CONFLUENT_MAX_HOLD_SECONDS : undefined
     this.#setup = {
       verifier,
-      options,
+      options: { ...options, onRejected: this.#deadLetters.choose },
       groupId: () => this.#groupId,
-      storeDeadLetter: (letter) => this.#storeDeadLetter(letter),
+      storeDeadLetter: (letter) => this.#deadLetters.store(letter),
     }
     this.#install()
   }
@@ -76,18 +72,19 @@ export class GuardedConsumer {
       stop: originalOf(consumer, 'stop'),
       disconnect: originalOf(consumer, 'disconnect'),
       seek: originalOf(consumer, 'seek') as (position: TopicPartitionOffset) => void,
+      pause: originalOf(consumer, 'pause') as (topics: readonly TopicPartitions[]) => unknown,
       commitOffsets: originalOf(consumer, 'commitOffsets') as Asynchronous,
     }
     this.#learnGroupId()
     override(consumer, 'subscribe', (async (subscription: Subscription) => {
       await original.subscribe(subscription)
       for (const topic of subscription.topics ?? [subscription.topic]) {
-        if (typeof topic === 'string') this.#topics.add(topic)
+        if (typeof topic === 'string' && !topic.startsWith('^')) this.#deadLetters.add(topic)
       }
     }) as never)
     override(consumer, 'run', (async (config: RunConfig = {}) => {
-      this.#groupId ??= confluentGroupId(consumer)
-      await this.#prepare([...this.#topics])
+      this.#groupId ??= this.#confluentGroupId()
+      await this.#deadLetters.open()
       await original.run(this.#guarded(config))
     }) as never)
     override(consumer, 'stop', () => this.#end(original.stop))
@@ -95,18 +92,33 @@ export class GuardedConsumer {
       try {
         await this.#end(original.disconnect)
       } finally {
-        if (this.#usesSink) await this.#sink?.release()
-        this.#usesSink = false
+        await this.#deadLetters.close()
       }
     })
     override(consumer, 'seek', ((position: TopicPartitionOffset) => {
+      const partition = this.#partitions.get(nameOf(position.topic, position.partition))
+      // With this very method the Confluent client goes back to a record that was let go, also where the user sought another.
+      if (isConfluent(consumer) && partition?.wasLeftBehind(position.offset)) return
       original.seek(position)
-      this.#partitions.get(nameOf(position.topic, position.partition))?.letGo()
+      partition?.leave()
+    }) as never)
+    override(consumer, 'pause', ((topics: readonly TopicPartitions[]) => {
+      const resume = original.pause(topics)
+      // Whoever pauses gets nothing more; what the handlers have in hand is still theirs.
+      for (const { topic, partitions } of topics) {
+        for (const partition of this.#partitions.values()) {
+          if (partition.topic === topic && (partitions?.includes(partition.number) ?? true)) partition.letGoOfHeld()
+        }
+      }
+      return resume
     }) as never)
     override(consumer, 'commitOffsets', (async (offsets?: readonly TopicPartitionOffset[], ...rest: unknown[]) => {
       // The user is through with what comes before: first the replay store, then the broker.
       for (const { topic, partition, offset } of offsets ?? []) {
-        await this.#partitions.get(nameOf(topic, partition))?.commitUpTo(BigInt(offset) - 1n)
+        const known = this.#partitions.get(nameOf(topic, partition))
+        // What is no offset the client refuses with an error of its own.
+        if (known === undefined || !/^\d+$/.test(String(offset))) continue
+        if (!(await known.commitUpTo(BigInt(offset) - 1n))) throw new LetGoError()
       }
       await original.commitOffsets(...(offsets === undefined ? [] : [offsets]), ...rest)
     }) as never)
@@ -188,29 +200,10 @@ export class GuardedConsumer {
     })
   }
 
-  #deadLetterName(topic: string): string {
-    const name = this.#options.deadLetterName?.(topic) ?? `${topic}-dlt`
-    if (name !== topic) return name
-    throw new SetupError('option-invalid', `deadLetterName gives ${quote(topic)} for itself; name another topic`)
-  }
-
-  async #prepare(topics: readonly string[]): Promise<void> {
-    const names = topics.map((topic) => this.#deadLetterName(topic)).filter((name) => !this.#prepared.has(name))
-    const { onRejected = 'dead-letter', deadLetter } = this.#options
-    if (names.length === 0 || this.#sink === undefined || deadLetter !== undefined || onRejected === 'acknowledge')
-      return
-    if (!this.#usesSink) this.#sink.acquire()
-    this.#usesSink = true
-    await this.#sink.prepare(names)
-    for (const name of names) this.#prepared.add(name)
-  }
-
-  async #storeDeadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
-    const { topic } = letter.message
-    if (this.#sink === undefined) throw new Error('the consumer was given nowhere to write dead letters')
-    // The topics of a pattern are known when their records come.
-    await this.#prepare([topic])
-    await this.#sink.store(this.#deadLetterName(topic), letter)
+  /** The Confluent client has no such event, but a setting. */
+  #confluentGroupId(): string | undefined {
+    const groupId = confluentConfig(this.#consumer)['group.id']
+    return typeof groupId === 'string' ? groupId : undefined
   }
 }
 

@@ -2,17 +2,27 @@ import { type DeadLetter, UnstorableError } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
 import { originalOf } from '../../src/wrapping.ts'
-import { isConfluent, isKafkajs, type KafkaLike, type OutgoingMessage, type ProducerLike } from './client.ts'
+import {
+  confluentConfig,
+  isConfluent,
+  isKafkajs,
+  type KafkaLike,
+  type OutgoingMessage,
+  type ProducerLike,
+} from './client.ts'
 import { FORMS, type Form } from './dead-letter-form.ts'
 import type { KafkaRecord } from './index.ts'
+import { copyToBytes, snapshot } from './message.ts'
 
 /** How dead letters leave, whatever the client. */
 interface Outlet {
   /** Makes sure the topics are there. */
   prepare(topics: readonly string[]): Promise<void>
   send(topic: string, messages: readonly OutgoingMessage[], gzip: boolean): Promise<unknown>
-  /** undefined: it has no way to compress */
+  /** false: it has no way to compress */
   readonly gzip: boolean
+  /** whether the client gathers by itself what is sent one by one, and tells what became of each */
+  readonly gathers: boolean
   close(): Promise<void>
 }
 
@@ -35,6 +45,8 @@ export class DeadLetterSink {
   readonly #waiting = new Map<string, Waiting[]>()
   #outlet: Promise<Outlet> | undefined
   #users = 0
+  /** settles when the last of those that are sent alone is through */
+  #alone: Promise<unknown> = Promise.resolve()
 
   constructor(open: () => Promise<Outlet>) {
     this.#open = open
@@ -47,7 +59,8 @@ export class DeadLetterSink {
 
   /** One consumer has disconnected; with the last one the producer goes too. */
   async release(): Promise<void> {
-    if (--this.#users > 0) return
+    this.#users--
+    if (this.#users > 0) return
     const outlet = this.#outlet
     this.#outlet = undefined
     await (await outlet?.catch(() => undefined))?.close()
@@ -87,6 +100,8 @@ export class DeadLetterSink {
   }
 
   #opened(): Promise<Outlet> {
+    // Whoever was late must not open what nobody would close.
+    if (this.#users === 0) return Promise.reject(new Error('every consumer that writes here has disconnected'))
     const opening = this.#outlet ?? this.#open()
     this.#outlet = opening
     // An outlet that did not open is opened anew by whoever comes next.
@@ -97,14 +112,21 @@ export class DeadLetterSink {
   }
 
   async #write(outlet: Outlet, topic: string, form: Form): Promise<void> {
-    if (form.compressed) return void (await outlet.send(topic, [form.message], true))
+    if (form.compressed) return await this.#sendAlone(outlet, topic, form)
     try {
       await new Promise<unknown>((resolve) => this.#enqueue(outlet, topic, form.message, resolve))
     } catch (error) {
       // Which of the letters in the request was too large shows when it is sent alone.
       if (!isAboutTheRecord(error)) throw error
-      await outlet.send(topic, [form.message], false)
+      await this.#sendAlone(outlet, topic, form)
     }
+  }
+
+  /** One after the other: clients gather what is sent at the same time, and a limit counts for all of that. */
+  async #sendAlone(outlet: Outlet, topic: string, { message, compressed }: Form): Promise<void> {
+    const sending = this.#alone.then(() => outlet.send(topic, [message], compressed))
+    this.#alone = sending.catch(() => undefined)
+    await sending
   }
 
   #enqueue(outlet: Outlet, topic: string, message: OutgoingMessage, settle: Waiting['settle']): void {
@@ -120,7 +142,7 @@ export class DeadLetterSink {
     for (let start = 0; start < waiting.length; ) {
       let bytes = 0
       let end = start
-      for (; end < waiting.length && end - start < MAX_REQUEST_LETTERS; end++) {
+      for (; end < waiting.length && end - start < (outlet.gathers ? 1 : MAX_REQUEST_LETTERS); end++) {
         bytes += waiting[end]?.size ?? 0
         if (bytes > MAX_REQUEST_BYTES && end > start) break
       }
@@ -165,19 +187,22 @@ function sendOf(producer: ProducerLike): Send {
 
 /** The Confluent client changes what it sends, and a letter may be sent again. */
 function copies(messages: readonly OutgoingMessage[]): OutgoingMessage[] {
-  return messages.map((message) => ({ ...message }))
+  return messages.map((message) => snapshot(message, copyToBytes))
 }
 
 /** A producer of the user's, connected by the user. */
 export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> {
   const send = sendOf(producer)
   if (isConfluent(producer)) {
-    const admin = (producer as unknown as { dependentAdmin(): AdminLike }).dependentAdmin()
+    const { dependentAdmin } = producer as unknown as { dependentAdmin(): AdminLike }
     return {
-      prepare: (topics) => createAbsent(admin, topics),
-      // Its acknowledgements are the producer's own; `-1` unless the user chose less.
+      prepare: async (topics) => {
+        checkConfluentProducer(producer)
+        await createAbsent(dependentAdmin.call(producer), topics)
+      },
       send: (topic, messages) => send({ topic, messages: copies(messages) }),
       gzip: false,
+      gathers: true,
       close: async () => undefined,
     }
   }
@@ -188,7 +213,20 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
       void (await sendBatch({ topicMessages: topics.map((topic) => ({ topic, messages: [] })) })),
     send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
     gzip: true,
+    gathers: false,
     close: async () => undefined,
+  }
+}
+
+/** What it acknowledges and whether it is in a transaction is the producer's own, not that of a send. */
+function checkConfluentProducer(producer: ProducerLike): void {
+  const config = confluentConfig(producer)
+  const acks = config.acks ?? config['request.required.acks'] ?? -1
+  if (String(acks) !== '-1' && acks !== 'all') {
+    throw new Error('its producer does not wait for all replicas in sync; make it with acks: -1')
+  }
+  if (config['transactional.id'] !== undefined) {
+    throw new Error('its producer is transactional, so an aborted transaction would take dead letters along')
   }
 }
 
@@ -197,8 +235,9 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
   const make = originalOf(kafka, 'producer') as unknown as (config: object) => ProducerLike
   const admin = (): AdminLike => kafka.admin() as AdminLike
   if (isKafkajs(kafka)) return outletOfKafkajs(make, admin)
-  const plain = make({ kafkaJS: { acks: -1 } })
-  const packing = make({ kafkaJS: { acks: -1, compression: 'gzip' } })
+  // With eachMessage letters come one at a time, each waited for: the client shall not wait for more of them.
+  const plain = make({ kafkaJS: { acks: -1 }, 'linger.ms': 0 })
+  const packing = make({ kafkaJS: { acks: -1, compression: 'gzip' }, 'linger.ms': 0 })
   await plain.connect()
   let packs: Promise<void> | undefined
   return {
@@ -210,6 +249,7 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
       return sendOf(packing)({ topic, messages: copies(messages) })
     },
     gzip: true,
+    gathers: true,
     close: async () => {
       await plain.disconnect()
       if (packs !== undefined) await packing.disconnect()
@@ -225,6 +265,7 @@ async function outletOfKafkajs(make: (config: object) => ProducerLike, admin: ()
     prepare: (topics) => createAbsent(admin(), topics),
     send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
     gzip: true,
+    gathers: false,
     close: () => producer.disconnect(),
   }
 }

@@ -158,6 +158,7 @@ class GuardedBatch {
           batch: view,
           resolveOffset: (offset) => this.#resolve(offset, limit),
           commitOffsetsIfNecessary: (offsets) => this.#commitOffsets(offsets),
+          pause: () => this.#pause(),
         }),
       )
     } catch (error) {
@@ -218,6 +219,13 @@ class GuardedBatch {
     await this.#payload.commitOffsetsIfNecessary(offsets)
   }
 
+  /** Whoever pauses in the middle of a batch gets the rest of it after resuming. */
+  #pause(): unknown {
+    const resume = this.#payload.pause()
+    this.#partition.letGoOfHeld()
+    return resume
+  }
+
   /** Whether the replay store knows of everything the user resolved. */
   async #committed(): Promise<boolean> {
     const committed = (await this.#commits) ?? true
@@ -241,20 +249,28 @@ function isOpen(state: Entry['state'] | undefined): boolean {
 
 /**
  * The batch with other records. Its methods stay those of the client's batch, which count records that were filtered out
- * too; a part of a batch ends where it ends.
+ * too; a part of a batch ends where it ends. Lists of records that the client keeps on its batch are not passed on.
  */
 function viewOf(
   batch: BatchLike,
   messages: readonly KafkaMessage[],
   part: { readonly first: string; readonly last: string } | undefined,
 ): BatchLike {
-  const view = Object.create(Object.getPrototypeOf(batch), Object.getOwnPropertyDescriptors(batch)) as BatchLike
-  const changes = {
-    messages,
-    ...(part && { firstOffset: () => part.first, lastOffset: () => part.last }),
+  const view = Object.create(Object.getPrototypeOf(batch)) as BatchLike
+  const define = (name: string, value: unknown, enumerable: boolean): void => {
+    Object.defineProperty(view, name, { value, configurable: true, enumerable, writable: true })
   }
-  for (const [name, value] of Object.entries(changes)) {
-    Object.defineProperty(view, name, { value, configurable: true, enumerable: name === 'messages', writable: true })
+  for (const [name, value] of Object.entries(batch)) {
+    if (!Array.isArray(value)) define(name, value, true)
+  }
+  for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(batch))) {
+    const method = (batch as unknown as Record<string, unknown>)[name]
+    if (typeof method === 'function' && !Object.hasOwn(Object.prototype, name)) define(name, method.bind(batch), false)
+  }
+  define('messages', messages, true)
+  if (part !== undefined) {
+    define('firstOffset', () => part.first, false)
+    define('lastOffset', () => part.last, false)
   }
   return view
 }

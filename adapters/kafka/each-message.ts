@@ -16,9 +16,25 @@ export async function guardEachMessage(
   partition: Partition,
   maxHoldSeconds: number | undefined,
 ): Promise<void> {
+  const hold = new Hold(payload.heartbeat, () => partition.letGo(), maxHoldSeconds)
+  partition.arrive()
+  try {
+    await pass(payload, eachMessage, partition, hold)
+  } catch (error) {
+    if (!(error instanceof LetGoError)) throw error
+    partition.leaveBehind(payload.message.offset)
+    throw hold.failure === undefined ? error : hold.failure.error
+  }
+}
+
+async function pass(
+  payload: EachMessagePayload,
+  eachMessage: EachMessage,
+  partition: Partition,
+  hold: Hold,
+): Promise<void> {
   const { message } = payload
   const { signal } = partition
-  const hold = new Hold(payload.heartbeat, () => partition.letGo(), maxHoldSeconds)
   const handle = async (admission: Admission): Promise<void> => {
     const { verdict, verified, release } = admission
     if (signal.aborted) {
@@ -37,5 +53,5 @@ export async function guardEachMessage(
   }
   const outcome = partition.receive(message, { handle, acknowledge: () => undefined })
   const ended = outcome instanceof Promise ? await hold.wait(outcome) : outcome
-  if (ended === 'let-go') throw hold.failure === undefined ? new LetGoError() : hold.failure.error
+  if (ended === 'let-go') throw new LetGoError()
 }

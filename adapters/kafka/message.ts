@@ -25,26 +25,40 @@ const PROPERTY_HEADERS = [
 ] as const
 
 /**
- * A record of the caller's as it is now: its bytes may be changed before the client sends them. Strings stay strings,
- * since a partitioner may look at them.
+ * A record of the caller's as it is now: its bytes may be changed before the client sends them.
+ *
+ * @param copyOf copies a text or bytes into what the client takes for them
  */
-export function snapshot(message: OutgoingMessage): OutgoingMessage {
+export function snapshot(message: OutgoingMessage, copyOf: (value: unknown) => unknown = copyBytes): OutgoingMessage {
   const copy: Record<string, unknown> = { ...message }
   // What a class defines is not among the own properties.
-  for (const name of ['key', 'value', 'partition', 'timestamp'] as const) {
-    if (name in message) copy[name] = copyBytes(message[name])
-  }
+  for (const name of ['partition', 'timestamp'] as const) if (name in message) copy[name] = message[name]
+  for (const name of ['key', 'value'] as const) if (name in message) copy[name] = copyOf(message[name])
   const headers: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(message.headers ?? {})) {
-    define(headers, name, Array.isArray(value) ? value.map(copyBytes) : copyBytes(value))
+    if (!Array.isArray(value)) define(headers, name, copyOf(value))
+    // On the wire a list is a header for each of its values, so nobody can tell a list of one from its value.
+    else if (value.length > 0) define(headers, name, value.length === 1 ? copyOf(value[0]) : value.map(copyOf))
   }
   copy.headers = headers
   return copy as unknown as OutgoingMessage
 }
 
-/** kafkajs writes an ordinary Uint8Array as its numbers, joined by commas: a Buffer is what was meant. */
-function copyBytes(value: unknown): unknown {
+/**
+ * kafkajs writes an ordinary Uint8Array as its numbers, joined by commas: a Buffer is what was meant. Texts stay texts,
+ * since a partitioner may look at them.
+ */
+export function copyBytes(value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value) : value
+}
+
+/** A Buffer of no bytes that points somewhere: one that does not, librdkafka takes for null. */
+const EMPTY = Buffer.alloc(1).subarray(0, 0)
+
+/** The Confluent client cuts a text at its first NUL character, so it gets bytes only. */
+export function copyToBytes(value: unknown): unknown {
+  if (typeof value !== 'string' && !(value instanceof Uint8Array)) return value
+  return value.length === 0 ? EMPTY : Buffer.from(value as string)
 }
 
 /** What is about to be sent, for signing. */

@@ -4,7 +4,6 @@ import type { DeadLetter } from '../../src/dead-letter.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from '../../src/guard.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import type { KafkaMessage } from './client.ts'
-import { LetGoError } from './hold.ts'
 import type { KafkaRecord } from './index.ts'
 import { toReceived } from './message.ts'
 
@@ -19,17 +18,22 @@ export interface PartitionSetup {
 
 /** The records of one partition: they are decided in order, and what waits there holds up no other partition. */
 export class Partition {
-  readonly #topic: string
-  readonly #partition: number
+  readonly topic: string
+  readonly number: number
   readonly #setup: PartitionSetup
   /** handed over and not settled, by offset */
   readonly #inHand = new Map<bigint, Admission>()
-  #abort = newAbort()
+  /** aborts when what is held has to be let go */
+  #hold = newAbort()
+  /** aborts when commits that the replay store has not taken are given up */
+  #leases = newAbort()
   #guard: Guard<KafkaRecord> | undefined
+  #sought = false
+  #leftBehind: string | undefined
 
-  constructor(topic: string, partition: number, setup: PartitionSetup) {
-    this.#topic = topic
-    this.#partition = partition
+  constructor(topic: string, number: number, setup: PartitionSetup) {
+    this.topic = topic
+    this.number = number
     this.#setup = setup
   }
 
@@ -39,7 +43,7 @@ export class Partition {
 
   /** Aborts when what is held now has to be let go. */
   get signal(): AbortSignal {
-    return this.#abort.signal
+    return this.#hold.signal
   }
 
   /** Settles when every record so far was handed over or turned down. */
@@ -47,11 +51,40 @@ export class Partition {
     return this.#guard?.turn
   }
 
-  /** Lets go of what is held. What is in hand can still be settled. */
+  /** Lets go of what is held. What is in hand can still be settled, if the replay store takes its commit. */
   letGo(): void {
-    this.#abort.abort()
-    this.#abort = newAbort()
+    this.#leases.abort()
+    this.#leases = newAbort()
+    this.letGoOfHeld()
+  }
+
+  /** The same, but commits of what is in hand are tried until the replay store takes them. */
+  letGoOfHeld(): void {
+    this.#hold.abort()
+    this.#hold = newAbort()
     this.#guard = undefined
+  }
+
+  /** The user sought another position: what is here is not what is wanted. */
+  leave(): void {
+    this.#sought = true
+    this.letGo()
+  }
+
+  /** A record comes to be handled by itself; whatever was sought before, this is where it led. */
+  arrive(): void {
+    this.#sought = false
+    this.#leftBehind = undefined
+  }
+
+  /** A record that came by itself was let go. */
+  leaveBehind(offset: string): void {
+    if (this.#sought) this.#leftBehind = offset
+  }
+
+  /** Whether the record of an offset was let go because the user sought another position. */
+  wasLeftBehind(offset: string): boolean {
+    return this.#leftBehind === String(offset)
   }
 
   receive(
@@ -62,12 +95,22 @@ export class Partition {
     const { signal } = this
     const { deadLetter, ...others } = options
     const store = deadLetter ?? this.#setup.storeDeadLetter
-    this.#guard ??= new Guard<KafkaRecord>(verifier, { ...others, signal })
-    return this.#guard.receive({
-      received: toReceived(this.#topic, this.#partition, message, this.#setup.groupId()),
-      native: { topic: this.#topic, partition: this.#partition, message },
-      deadLetter: (letter) => untilLetGo(async () => store(letter), signal),
+    this.#guard ??= new Guard<KafkaRecord>(verifier, { ...others, signal, leaseSignal: this.#leases.signal })
+    let leave: (outcome: 'let-go') => void = () => undefined
+    const outcome = this.#guard.receive({
+      received: toReceived(this.topic, this.number, message, this.#setup.groupId()),
+      native: { topic: this.topic, partition: this.number, message },
+      deadLetter: async (letter) => {
+        const storing = store(letter)
+        leaveLate(storing, signal, () => leave('let-go'))
+        await storing
+      },
       ...hooks,
+    })
+    if (!(outcome instanceof Promise)) return outcome
+    return new Promise<Outcome>((resolve, reject) => {
+      leave = resolve
+      outcome.then(resolve, reject)
     })
   }
 
@@ -113,19 +156,16 @@ function newAbort(): AbortController {
 const PATIENCE_MS = 2_000
 
 /** A dead letter under way does not keep the client from ending: whoever gets the record next writes it again. */
-function untilLetGo(store: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined
-    const letGo = (): void => {
-      timer = setTimeout(() => reject(new LetGoError()), PATIENCE_MS)
-    }
-    if (signal.aborted) return reject(new LetGoError())
-    signal.addEventListener('abort', letGo, { once: true })
-    void store()
-      .then(resolve, reject)
-      .finally(() => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', letGo)
-      })
-  })
+function leaveLate(storing: Promise<void>, signal: AbortSignal, leave: () => void): void {
+  let timer: NodeJS.Timeout | undefined
+  const letGo = (): void => {
+    timer = setTimeout(leave, PATIENCE_MS)
+  }
+  if (signal.aborted) letGo()
+  else signal.addEventListener('abort', letGo, { once: true })
+  const stop = (): void => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', letGo)
+  }
+  storing.then(stop, stop)
 }

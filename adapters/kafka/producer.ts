@@ -5,7 +5,7 @@ import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override, wrapOnce } from '../../src/wrapping.ts'
 import { isConfluent, type OutgoingMessage, type ProducerLike, type SenderLike, type TopicMessages } from './client.ts'
-import { setToken, snapshot, toMessage } from './message.ts'
+import { copyBytes, copyToBytes, setToken, snapshot, toMessage } from './message.ts'
 
 export interface ProducerOptions {
   /**
@@ -32,7 +32,7 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
     const copies: OutgoingMessage[] = []
     const messages: Message[] = []
     const read = (topic: string, message: OutgoingMessage): OutgoingMessage => {
-      const copy = snapshot(message)
+      const copy = snapshot(message, confluent ? copyToBytes : copyBytes)
       if (confluent) checkHeaders(topic, copy)
       if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
         // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
@@ -55,26 +55,30 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
     for (const [index, copy] of copies.entries()) setToken(copy, tokens[index] as string)
     return all
   }
-  signSender(producer, signAll, confluent)
-  // Its transactions are the producer itself, and its sendBatch calls its send.
+  signSender(producer, signAll)
+  // Its transactions are the producer itself.
   if (confluent) return
   const transaction = producer.transaction
   override(producer, 'transaction', async (...args: []) => {
     const made = await transaction.apply(producer, args)
-    wrapOnce(made, 'producer', signer, () => signSender(made, signAll, false))
+    wrapOnce(made, 'producer', signer, () => signSender(made, signAll))
     return made
   })
 }
 
-function signSender(sender: SenderLike, signAll: SignAll, sendOnly: boolean): void {
+function signSender(sender: SenderLike, signAll: SignAll): void {
   const send = sender.send as unknown as Send
-  override(sender, 'send', (async (record: unknown) => send.call(sender, signAll([record])[0])) as never)
-  if (sendOnly) return
   const sendBatch = sender.sendBatch as unknown as Send
+  // The Confluent client's sendBatch calls its send for each entry.
+  const signed = new WeakSet<object>()
+  override(sender, 'send', (async (record: unknown) =>
+    send.call(sender, isObject(record) && signed.has(record) ? record : signAll([record])[0])) as never)
   override(sender, 'sendBatch', (async (batch: unknown) => {
     const entries = isObject(batch) ? (batch as { topicMessages?: unknown }).topicMessages : undefined
     if (!Array.isArray(entries)) return sendBatch.call(sender, batch)
-    return sendBatch.call(sender, { ...(batch as object), topicMessages: signAll(entries) })
+    const topicMessages = signAll(entries)
+    for (const entry of topicMessages) if (isObject(entry)) signed.add(entry)
+    return sendBatch.call(sender, { ...(batch as object), topicMessages })
   }) as never)
 }
 
@@ -87,8 +91,7 @@ function checkHeaders(topic: string, message: OutgoingMessage): void {
   const headers = message.headers as Record<string, unknown>
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined) delete headers[name]
-    const values = Array.isArray(value) ? value : [value]
-    if (values.every((item) => item === undefined || typeof item === 'string' || Buffer.isBuffer(item))) continue
+    if (value === undefined || (Array.isArray(value) ? value : [value]).every((item) => Buffer.isBuffer(item))) continue
     throw new SetupError(
       'header-unsupported',
       `topic ${quote(topic)}: header ${quote(name)} is neither text nor bytes; write a string or a Buffer, or leave it out`,

@@ -12,6 +12,8 @@ import { findKafka } from './programs.mjs'
 import { freePort } from './ready.ts'
 
 export interface KafkaOptions {
+  /** What clients are told to connect to, `host:port`, where it is not the node itself: a proxy before it. */
+  readonly advertise?: string
   /** More lines for server.properties; they win over ours. */
   readonly config?: Readonly<Record<string, string>>
   /** Java as it runs a broker in earnest, for measurements; else it starts sooner. In Docker it is always so. */
@@ -61,15 +63,16 @@ function oneNode(listeners: readonly string[], advertised: readonly string[], co
   }
 }
 
-async function startLocally({ config = {}, fast = false }: KafkaOptions): Promise<KafkaServer> {
+async function startLocally({ advertise, config = {}, fast = false }: KafkaOptions): Promise<KafkaServer> {
   const programs = findKafka()
   if (programs === undefined) throw new Error('Kafka is not installed')
   const folder = await temporaryFolder('kafka')
   const [clientPort, internalPort, controllerPort] = [await freePort(), await freePort(), await freePort()]
   const address = `127.0.0.1:${clientPort}`
-  const listeners = [`CLIENT://${address}`, `INTERNAL://127.0.0.1:${internalPort}`]
+  const internal = `INTERNAL://127.0.0.1:${internalPort}`
+  const advertised = [`CLIENT://${advertise ?? address}`, internal]
   const properties = {
-    ...oneNode(listeners, listeners, `127.0.0.1:${controllerPort}`),
+    ...oneNode([`CLIENT://${address}`, internal], advertised, `127.0.0.1:${controllerPort}`),
     'log.dirs': join(folder, 'data'),
     ...config,
   }
@@ -100,13 +103,16 @@ async function startLocally({ config = {}, fast = false }: KafkaOptions): Promis
   return { ...server, brokers: [address] }
 }
 
-async function startInDocker(engine: ContainerRuntimeClient, { config = {} }: KafkaOptions): Promise<KafkaServer> {
+async function startInDocker(
+  engine: ContainerRuntimeClient,
+  { advertise, config = {} }: KafkaOptions,
+): Promise<KafkaServer> {
   const internal = 'INTERNAL://127.0.0.1:9094'
   const container = await startContainer(engine, {
     service: 'kafka',
     port: 9092,
     environment: (hostAndPort) => {
-      const advertised = [`CLIENT://${hostAndPort}`, internal]
+      const advertised = [`CLIENT://${advertise ?? hostAndPort}`, internal]
       const properties = { ...oneNode(['CLIENT://:9092', internal], advertised, '127.0.0.1:9093'), ...config }
       const variable = (name: string): string => `KAFKA_${name.toUpperCase().replaceAll('.', '_')}`
       return Object.fromEntries(Object.entries(properties).map(([name, value]) => [variable(name), value]))

@@ -1,31 +1,45 @@
-import type { Socket } from 'node:net'
-import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Consumer,
-  type EachMessagePayload,
-  type IHeaders,
-  Kafka,
-  type KafkaMessage,
-  logLevel,
-  type Producer,
-} from 'kafkajs'
+import { type Consumer, type EachMessagePayload, type IHeaders, Kafka, type KafkaMessage, logLevel } from 'kafkajs'
 import { type KafkaRecord, wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { HeaderValue } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { leaveGroup } from '../brokers/kafka-requests.ts'
+import type { ClientLibrary } from '../kafka/client-libraries.ts'
 import { createTopic } from '../kafka/topics.ts'
-import type { ConsumerSetup, Delivered, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
+import type { ConsumerSetup, Delivered, Features, Harness, TestConsumer, TestMessage, TestProducer } from './harness.ts'
 import { paired } from './paired.ts'
 import { text } from './scene.ts'
 
-/** kafkajs on a Kafka, for the contract suite. Every topic has one partition, so its records have one order. */
-export function kafkaHarness(brokers: readonly string[], batch = false): Harness {
+export const kafkaFeatures: Features = {
+  nullPayload: true,
+  repeatedHeaders: true,
+  structuredHeaders: false,
+  brokerDeadLetters: false,
+  requeue: true,
+  ordered: true,
+  positions: true,
+  awaitsHandler: true,
+  properties: ['key', 'contentType', 'contentEncoding'],
+}
+
+/** A Kafka, for the contract suite. Every topic has one partition, so its records have one order. */
+export function kafkaHarness(brokers: readonly string[], library: ClientLibrary, batch = false): Harness {
   const as = (signer: Signer | undefined): Signer | undefined => signer && (batch ? paired(signer) : signer)
-  const { kafka: setUp } = client(brokers)
+  // What makes topics and reads them is kafkajs, whatever is tested.
+  const setUp = new Kafka({
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 60_000,
+    retry: { retries: 60, maxRetryTime: 500 },
+  })
   const admin = setUp.admin()
   const readers = new Map<string, { consumer: Consumer; read: TestMessage[]; next: number }>()
+  const killed: Killed[] = []
+  /** A client that was cut off has threads and timers all the same. Nobody waits for its end. */
+  const bury = (): void => {
+    for (const one of killed.splice(0)) one.bury().catch(() => undefined)
+  }
 
   /** Reads on from where the last call ended. */
   async function take(topic: string): Promise<TestMessage[]> {
@@ -34,7 +48,11 @@ export function kafkaHarness(brokers: readonly string[], batch = false): Harness
     const end = Number(offsets?.high ?? 0)
     const reader = readers.get(topic)
     if (end <= (reader?.next ?? 0)) return reader?.read.splice(0) ?? []
-    const reading = reader ?? { consumer: setUp.consumer({ groupId: `reader-${topic}`, ...quick }), read: [], next: 0 }
+    const reading = reader ?? {
+      consumer: setUp.consumer({ groupId: `reader-${topic}`, maxWaitTimeInMs: 50 }),
+      read: [],
+      next: 0,
+    }
     if (reader === undefined) {
       readers.set(topic, reading)
       await reading.consumer.connect()
@@ -53,16 +71,18 @@ export function kafkaHarness(brokers: readonly string[], batch = false): Harness
   return {
     start: () => admin.connect(),
     stop: async () => {
+      bury()
       await Promise.all([...readers.values()].map(({ consumer }) => consumer.disconnect()))
       await admin.disconnect()
     },
     createQueue: async (topic) => {
+      bury()
       await createTopic(admin, { topic, numPartitions: 1 })
     },
     destinationOf: (topic) => `kafka:${topic}`,
     batch,
-    openProducer: (signer) => openProducer(brokers, as(signer), batch),
-    openConsumer: (setup) => openConsumer(brokers, setup, as(setup.signer), batch),
+    openProducer: (signer) => openProducer(library, as(signer), batch),
+    openConsumer: (setup) => openConsumer(brokers, library, setup, as(setup.signer), batch, killed),
     take,
     deadLetterQueueOf: (topic) => `${topic}-dlt`,
     brokerDeadLetterQueueOf: (topic) => `${topic}-none`,
@@ -74,39 +94,16 @@ export function kafkaHarness(brokers: readonly string[], batch = false): Harness
 /** Topics that take nothing. No setting of one Kafka node makes it so for a while. */
 const broken = new Set<string>()
 
-const quick = { maxWaitTimeInMs: 50, heartbeatInterval: 200 }
-
-/** A client whose connections can be cut for good. */
-function client(brokers: readonly string[]): { kafka: Kafka; cut: () => void } {
-  const sockets = new Set<Socket>()
-  let isCut = false
-  const kafka = new Kafka({
-    brokers: [...brokers],
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 60_000,
-    retry: { initialRetryTime: 20, maxRetryTime: 500, retries: 60 },
-    socketFactory: ({ host, port, onConnect }) => {
-      const socket = connect({ host, port }, onConnect)
-      sockets.add(socket)
-      if (isCut) socket.destroy(new Error('the connection was cut'))
-      return socket
-    },
-  })
-  const cut = (): void => {
-    isCut = true
-    for (const socket of sockets) socket.destroy()
-  }
-  return { kafka, cut }
+/** A consumer that was cut off. */
+interface Killed {
+  bury(): Promise<void>
 }
 
-async function openProducer(
-  brokers: readonly string[],
-  signer: Signer | undefined,
-  batch: boolean,
-): Promise<TestProducer> {
-  const { kafka } = client(brokers)
-  const producer = kafka.producer()
-  inOrder(producer)
+async function openProducer(library: ClientLibrary, signer: Signer | undefined, batch: boolean): Promise<TestProducer> {
+  const producer = library.open().kafka.producer()
+  library.keepOrder(producer)
+  // What is given to the wrapper is frozen. The Confluent client itself changes what it is given.
+  const given: <T>(value: T) => T = signer === undefined ? (value) => value : Object.freeze
   if (signer !== undefined) wrapProducer(producer, signer, { batch })
   await producer.connect()
   let sent: Promise<unknown> = Promise.resolve()
@@ -118,8 +115,9 @@ async function openProducer(
         ...(contentType !== undefined && { 'content-type': contentType }),
         ...(contentEncoding !== undefined && { 'content-encoding': contentEncoding }),
       }
-      const message = { key: key ?? null, value: payload as Buffer | null, headers: Object.freeze(all) as IHeaders }
-      const sending = producer.send(Object.freeze({ topic, messages: [Object.freeze(message) as never] }))
+      const value = signer === undefined && payload instanceof Uint8Array ? library.bytes(payload) : payload
+      const message = { key: key ?? null, value: value as Buffer | null, headers: given(all) as IHeaders }
+      const sending = producer.send(given({ topic, messages: [given(message) as never] }))
       sent = Promise.allSettled([sent, sending])
       return sending
     },
@@ -128,53 +126,55 @@ async function openProducer(
   }
 }
 
-/** Sends of kafkajs that nobody waits for overtake each other. The suite publishes without waiting and looks at the order. */
-function inOrder(producer: Producer): void {
-  const send = producer.send
-  let last: Promise<unknown> = Promise.resolve()
-  producer.send = (record) => {
-    const sending = last.then(() => send(record))
-    last = Promise.allSettled([sending])
-    return sending
-  }
-}
-
 class GivenBack extends Error {}
 
 async function openConsumer(
   brokers: readonly string[],
+  library: ClientLibrary,
   setup: ConsumerSetup,
   signer: Signer | undefined,
   batch: boolean,
+  killed: Killed[],
 ): Promise<TestConsumer> {
-  const { kafka, cut } = client(brokers)
+  const { kafka, cut, mend } = library.open()
   const settlements: string[] = []
+  const inHand = new Set<(error: Error) => void>()
   let dying = false
   let end: (error?: unknown) => void = () => undefined
   const ended = new Promise<unknown>((resolve) => {
     end = resolve
   })
+  let consumer: Consumer | undefined
   let dead = false
   let leave = async (): Promise<void> => undefined
   const kill = (): void => {
+    if (dead) return
     dead = true
     cut()
     leave().then(end, end)
+    killed.push({
+      bury: async () => {
+        mend()
+        for (const fail of inHand) fail(new Error('the connection was cut'))
+        await consumer?.disconnect()
+      },
+    })
   }
+  let endsByItself = true
   const [make, makeProducer] = [kafka.consumer, kafka.producer]
-  let plain: Consumer | undefined
   // Below the wrapper, which is still to come.
   kafka.producer = (config) => {
     const producer = makeProducer.call(kafka, config)
     const send = producer.send
-    producer.send = (record) => (broken.has(record.topic) ? Promise.reject(new Error('not now')) : send(record))
+    producer.send = (record) =>
+      broken.has(record.topic) ? Promise.reject(new Error('not now')) : send.call(producer, record)
     return producer
   }
   kafka.consumer = (config) => {
-    plain = make.call(kafka, config)
+    const plain = make.call(kafka, config)
     const run = plain.run
     plain.run = ({ eachMessage, ...others } = {}) =>
-      run({
+      run.call(plain, {
         ...others,
         eachMessage: async (payload) => {
           const body = text(payload.message.value)
@@ -182,6 +182,7 @@ async function openConsumer(
             await eachMessage?.(payload)
           } catch (error) {
             if (error instanceof GivenBack) settlements.push(`requeue ${body}`)
+            else if (!endsByItself) end(error)
             throw error
           }
           if (dying) kill()
@@ -196,19 +197,15 @@ async function openConsumer(
   if (signer !== undefined) wrapProducer(kafka, signer, { batch })
   if (setup.verifier !== undefined)
     wrapConsumer(kafka, setup.verifier, setup.options as ConsumerOptions<KafkaRecord> as never)
-  let consumer: Consumer | undefined
   return {
     consume: async (topic, handler) => {
-      const retry = { initialRetryTime: 20, maxRetryTime: 50, retries: 10, restartOnFailure: async () => false }
-      const groupId = `group-${topic}`
-      consumer = kafka.consumer({ groupId, ...quick, retry })
-      consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-        leave = () => leaveGroup(brokers.join(), groupId, payload.memberId)
+      consumer = library.consumer(kafka, `group-${topic}`)
+      endsByItself = library.onEnd(consumer, end) === 'by itself'
+      library.onJoin(consumer, (memberId) => {
+        leave = () => leaveGroup(brokers.join(), `group-${topic}`, memberId)
       })
-      consumer.on(consumer.events.CRASH, ({ payload }) => end(causeOf(payload.error)))
       await consumer.connect()
-      await consumer.subscribe({ topic, fromBeginning: true })
-      await consumer.run({ eachMessage: (payload) => hand(payload, handler) })
+      await library.run(consumer, [topic], { eachMessage: (payload) => hand(payload, handler, inHand) })
     },
     settlements,
     ended,
@@ -220,14 +217,15 @@ async function openConsumer(
   }
 }
 
-/** kafkajs wraps the error of a handler that failed too often. */
-function causeOf(error: Error): unknown {
-  return error.cause instanceof Error ? causeOf(error.cause) : error
-}
-
 /** Settling ends the handler's promise. */
-async function hand({ message }: EachMessagePayload, handler: (delivered: Delivered) => unknown): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+async function hand(
+  { message }: EachMessagePayload,
+  handler: (delivered: Delivered) => unknown,
+  inHand: Set<(error: Error) => void>,
+): Promise<void> {
+  let fail: (error: Error) => void = () => undefined
+  const settled = new Promise<void>((resolve, reject) => {
+    fail = reject
     const delivered: Delivered = {
       ...toTest(message),
       message,
@@ -237,6 +235,12 @@ async function hand({ message }: EachMessagePayload, handler: (delivered: Delive
     // What the handler returns is a promise of its own: only settling counts.
     Promise.resolve(handler(delivered)).catch(reject)
   })
+  inHand.add(fail)
+  try {
+    await settled
+  } finally {
+    inHand.delete(fail)
+  }
 }
 
 function toTest(message: KafkaMessage): TestMessage & Pick<Delivered, 'headers' | 'properties'> {

@@ -1,23 +1,12 @@
 import { describe, inject } from 'vitest'
+import { kafkajsLibrary } from '../kafka/client-libraries.ts'
 import { adapterContract } from './adapter-contract.ts'
-import type { Features } from './harness.ts'
-import { kafkaHarness } from './kafka-harness.ts'
+import { kafkaFeatures, kafkaHarness } from './kafka-harness.ts'
 
 const brokers = inject('kafkaBrokers')
 
-const features: Features = {
-  nullPayload: true,
-  repeatedHeaders: true,
-  structuredHeaders: false,
-  brokerDeadLetters: false,
-  requeue: true,
-  ordered: true,
-  positions: true,
-  awaitsHandler: true,
-  properties: ['key', 'contentType', 'contentEncoding'],
-}
-
 describe.skipIf(brokers === undefined)('on a real Kafka, with kafkajs', () => {
-  adapterContract('kafka', kafkaHarness(brokers ?? []), features)
-  adapterContract('kafka, in batches', kafkaHarness(brokers ?? [], true), features)
+  const library = kafkajsLibrary(brokers ?? [], true)
+  adapterContract('kafka', kafkaHarness(brokers ?? [], library), kafkaFeatures)
+  adapterContract('kafka, in batches', kafkaHarness(brokers ?? [], library, true), kafkaFeatures)
 })

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { releaseForRetry } from '../../src/verdict.ts'
 import { eventually } from '../eventually.ts'
 import type { Delivered, Features, Harness } from './harness.ts'
 import { openScene, settlements } from './scene.ts'
@@ -79,6 +80,29 @@ export function replayTests(harness: Harness, features: Features): void {
     held.shift()?.ack()
     await eventually(() => expect(settlements(consumer)).toEqual(['requeue x', 'ack x', 'ack x']))
     expect(scene.handled).toEqual(['x', 'x'])
+  })
+
+  it.each([
+    ['is handled again where it was released before', true],
+    ['is skipped where it was not', false],
+  ])('a message that its handler publishes again with its token %s', async (_what, released) => {
+    const scene = await openScene(harness)
+    const message = scene.sign('x')
+    const consumer = await scene.consume({
+      handler: async (delivered) => {
+        if (scene.handled.length === 1) {
+          if (released) await releaseForRetry(delivered.message)
+          await scene.attack(message)
+        }
+        delivered.ack()
+      },
+    })
+    await scene.attack(message)
+    await eventually(() => expect(settlements(consumer)).toEqual(['ack x', 'ack x']))
+    expect(scene.handled).toEqual(released ? ['x', 'x'] : ['x'])
+    expect(scene.refusals.filter((code) => code !== 'in-progress')).toEqual(released ? [] : ['duplicate'])
+    await scene.settled()
+    expect(await harness.take(harness.deadLetterQueueOf(scene.queue))).toEqual([])
   })
 
   it('a message that was copied to another queue is refused there', async () => {

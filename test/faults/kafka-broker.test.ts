@@ -1,30 +1,24 @@
-import { afterAll, beforeAll, describe, inject, it } from 'vitest'
+import { afterAll, beforeAll, describe, inject } from 'vitest'
 import { type KafkaServer, startKafka } from '../brokers/index.ts'
-import { exited, KafkaScene, progress } from './kafka-scene.ts'
+import { brokerFaults } from './kafka-consumers.ts'
+import { KafkaScene } from './kafka-scene.ts'
 
 const startable = inject('startableBrokers').includes('kafka')
 
-describe.skipIf(!startable)('Kafka: a broker that is killed and started again', () => {
+describe.skipIf(!startable)('Kafka: every good record handled, every bad one dead-lettered, none both', () => {
   let server: KafkaServer
   let scene: KafkaScene
   beforeAll(async () => {
     server = await startKafka()
     scene = new KafkaScene(server.brokers)
-    await scene.start()
+    await scene.open()
   })
   afterAll(async () => {
-    await scene.end()
+    await scene.close()
     await server.stop()
   })
-
-  it.each(['eachMessage', 'eachBatch'] as const)('loses nothing and mixes nothing up, %s', async (mode) => {
-    const run = await scene.fill(3_000)
-    const consumer = scene.consumer(run, mode)
-    await progress(run, 200)
-    await server.kill()
-    await server.restart()
-    await scene.expectAll(run)
-    consumer.send('close')
-    await exited(consumer)
-  })
+  brokerFaults(
+    () => scene,
+    () => server,
+  )
 })

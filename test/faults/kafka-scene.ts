@@ -14,14 +14,21 @@ import { leaveGroup } from '../brokers/kafka-requests.ts'
 import { builtProgram } from '../built.ts'
 import { createTopic } from '../kafka/topics.ts'
 
-const program = fileURLToPath(new URL('programs/kafka-consumer.mjs', import.meta.url))
 const PARTITIONS = 6
 
-export type Mode = 'eachMessage' | 'eachBatch'
+/** How a consumer in a process of its own goes about it. */
+export interface Job {
+  readonly mode: 'eachMessage' | 'eachBatch'
+  /** default: a consumer that notes what it handles; the other produces something of each record in a transaction */
+  readonly program?: 'kafka-consumer' | 'kafka-exactly-once'
+  /** how many records it is through with before it kills itself, soon after; default: it lives on */
+  readonly dieAfter?: number
+}
 
 /** Records good and bad, mixed over six partitions, and consumers in processes of their own. */
 export class KafkaScene {
   readonly #brokers: readonly string[]
+  readonly #confluent: string | undefined
   readonly #kafka: Kafka
   readonly #admin: Admin
   readonly #keys = testKeys('checkout')
@@ -32,22 +39,26 @@ export class KafkaScene {
   #folder = ''
   #built = ''
 
-  constructor(brokers: readonly string[]) {
+  /** @param confluent where the Confluent client is installed, for consumers of that instead of kafkajs */
+  constructor(brokers: readonly string[], confluent?: string) {
     this.#brokers = brokers
+    this.#confluent = confluent
     const retry = { initialRetryTime: 100, retries: 60, maxRetryTime: 1_000 }
     this.#kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, connectionTimeout: 60_000, retry })
     this.#admin = this.#kafka.admin()
   }
 
-  async start(): Promise<void> {
+  async open(): Promise<void> {
     this.#built = await builtProgram()
     this.#folder = await mkdtemp(join(tmpdir(), 'queue-key-auth-kafka-'))
-    this.#signing = wrapProducer(this.#kafka.producer(), this.#keys.signer)
-    this.#plain = this.#kafka.producer()
+    // A producer that is not idempotent writes records twice when one partition of a new topic makes it try again.
+    const idempotent = { idempotent: true, maxInFlightRequests: 1 }
+    this.#signing = wrapProducer(this.#kafka.producer(idempotent), this.#keys.signer)
+    this.#plain = this.#kafka.producer(idempotent)
     await Promise.all([this.#admin.connect(), this.#signing.connect(), this.#plain.connect()])
   }
 
-  async end(): Promise<void> {
+  async close(): Promise<void> {
     for (const child of this.#children) child.kill('SIGKILL')
     await Promise.all([this.#signing?.disconnect(), this.#plain?.disconnect(), this.#admin.disconnect()])
     await rm(this.#folder, { recursive: true })
@@ -75,8 +86,8 @@ export class KafkaScene {
     return { topic, names, effects: () => readFileSync(effectsFile, 'utf8').split('\n').slice(0, -1), effectsFile }
   }
 
-  /** @param dieAfter how many records it notes before it kills itself, soon after; default: it lives on */
-  consumer({ topic, effectsFile }: Run, mode: Mode, dieAfter?: number): ChildProcess {
+  /** Starts a consumer. */
+  start({ topic, effectsFile }: Run, { mode, program = 'kafka-consumer', dieAfter }: Job): ChildProcess {
     const job = {
       built: this.#built,
       brokers: this.#brokers,
@@ -86,14 +97,15 @@ export class KafkaScene {
       effectsFile,
       mode,
       dieAfter,
+      confluent: this.#confluent,
     }
-    const child = fork(program, [JSON.stringify(job)], {
+    const child = fork(fileURLToPath(new URL(`programs/${program}.mjs`, import.meta.url)), [JSON.stringify(job)], {
       execArgv: [],
       env: { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1' },
     })
     this.#children.add(child)
     child.once('exit', () => this.#children.delete(child))
-    child.on('message', ({ memberId }: { memberId: string }) => this.#members.set(child, memberId))
+    child.on('message', ({ memberId = '' }: { memberId?: string }) => this.#members.set(child, memberId))
     return child
   }
 
@@ -105,7 +117,8 @@ export class KafkaScene {
   /** Waits until it has killed itself, and until the group knows. */
   async killed({ topic }: Run, child: ChildProcess): Promise<void> {
     await exited(child)
-    await leaveGroup(this.#brokers.join(), `group-${topic}`, this.#members.get(child) ?? '')
+    const member = this.#members.get(child)
+    if (member) await leaveGroup(this.#brokers.join(), `group-${topic}`, member)
   }
 
   /** Waits until the group has passed every record, and looks at what became of each. */
@@ -121,6 +134,34 @@ export class KafkaScene {
     console.log(
       `${good.length} good handled (${again} more than once), ${bad.length} bad dead-lettered (${twice} more than once)`,
     )
+  }
+
+  /** What a read-committed consumer sees of the outputs, as they come. */
+  async readOutputs({ topic }: Run): Promise<Outputs> {
+    await createTopic(this.#admin, { topic: `${topic}-out`, numPartitions: PARTITIONS })
+    const consumer = this.#kafka.consumer({ groupId: uniqueName('outputs'), maxWaitTimeInMs: 50 })
+    await consumer.connect()
+    await consumer.subscribe({ topic: `${topic}-out`, fromBeginning: true })
+    // By where it stands: this consumer itself gets a record again when its group is balanced anew.
+    const values = new Map<string, string>()
+    await consumer.run({
+      eachMessage: async ({ partition, message }) =>
+        void values.set(`${partition}/${message.offset}`, String(message.value)),
+    })
+    return { values: () => [...values.values()], close: () => consumer.disconnect() }
+  }
+
+  /** Waits until there is an output for each good record, and looks for any more and at what became of the bad ones. */
+  async expectOutputs(run: Run, outputs: Outputs): Promise<void> {
+    const good = run.names.filter((name) => name.startsWith('good'))
+    const bad = run.names.filter((name) => name.startsWith('bad'))
+    await expect.poll(() => outputs.values().length).toBeGreaterThanOrEqual(good.length)
+    const letters = async (): Promise<string[]> => this.#read(`${run.topic}-dlt`)
+    await expect.poll(async () => new Set(await letters()).size, { interval: 250 }).toBe(bad.length)
+    expect([...new Set(await letters())].sort()).toEqual(bad.sort())
+    // Not once more or less, whatever was killed where.
+    expect(outputs.values().sort()).toEqual(good.sort())
+    console.log(`${good.length} outputs of ${good.length} good records, ${bad.length} bad ones dead-lettered`)
   }
 
   async #lag(topic: string): Promise<number> {
@@ -144,6 +185,11 @@ export class KafkaScene {
     await consumer.disconnect()
     return values
   }
+}
+
+export interface Outputs {
+  values(): string[]
+  close(): Promise<void>
 }
 
 export interface Run {

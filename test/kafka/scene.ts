@@ -1,18 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Consumer,
-  type ConsumerRunConfig,
-  Kafka,
-  type KafkaConfig,
-  type KafkaMessage,
-  logLevel,
-  type Message,
-} from 'kafkajs'
+import type { Admin, Consumer, ConsumerRunConfig, Kafka, KafkaMessage, Message } from 'kafkajs'
 import { expect, onTestFinished } from 'vitest'
 import { type KafkaConsumerOptions, wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { Verifier, type VerifierOptions } from '../../src/verifier.ts'
 import { uniqueName } from '../brokers/index.ts'
+import { type ClientLibrary, kafkajsLibrary } from './client-libraries.ts'
 import { createTopic } from './topics.ts'
 
 /** One topic and what one test does with it. Everything is disconnected after it. */
@@ -20,26 +13,33 @@ export class Scene {
   readonly topic: string = uniqueName('orders')
   readonly keys = testKeys('checkout')
   readonly verifier: Verifier
-  readonly #brokers: readonly string[]
+  /** what is tested */
+  readonly library: ClientLibrary
+  /** what makes topics and reads them without checks */
+  readonly #kafkajs: ClientLibrary
 
-  private constructor(brokers: readonly string[], options: Partial<VerifierOptions>) {
-    this.#brokers = brokers
+  private constructor(
+    brokers: readonly string[],
+    library: ClientLibrary | undefined,
+    options: Partial<VerifierOptions>,
+  ) {
+    this.#kafkajs = kafkajsLibrary(brokers)
+    this.library = library ?? this.#kafkajs
     this.verifier = new Verifier({ keys: this.keys.keys, ...options })
   }
 
   static async open(
     brokers: readonly string[] | undefined,
-    { partitions = 1, configEntries = [] as { name: string; value: string }[], ...options }: SceneOptions = {},
+    { library, partitions = 1, configEntries = [] as { name: string; value: string }[], ...options }: SceneOptions = {},
   ): Promise<Scene> {
-    const scene = new Scene(brokers ?? [], options)
+    const scene = new Scene(brokers ?? [], library, options)
     await scene.createTopic(scene.topic, partitions, configEntries)
     return scene
   }
 
-  kafka(config: Partial<KafkaConfig> = {}): Kafka {
-    const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 60 }
-    const patient = { connectionTimeout: 60_000, retry }
-    return new Kafka({ brokers: [...this.#brokers], logLevel: logLevel.NOTHING, ...patient, ...config })
+  /** One more Kafka of the client that is tested. */
+  kafka(): Kafka {
+    return this.library.open().kafka
   }
 
   async createTopic(
@@ -50,8 +50,8 @@ export class Scene {
     await this.withAdmin((admin) => createTopic(admin, { topic, numPartitions, configEntries }))
   }
 
-  async withAdmin<Result>(use: (admin: ReturnType<Kafka['admin']>) => Promise<Result>): Promise<Result> {
-    const admin = this.kafka().admin()
+  async withAdmin<Result>(use: (admin: Admin) => Promise<Result>): Promise<Result> {
+    const admin = this.#kafkajs.open().kafka.admin()
     await admin.connect()
     try {
       return await use(admin)
@@ -62,7 +62,7 @@ export class Scene {
 
   /** Signed, unless asked otherwise. */
   async send(messages: Message[], { signed = true, topic = this.topic } = {}): Promise<void> {
-    const producer = this.kafka().producer()
+    const producer = (signed ? this.library : this.#kafkajs).open().kafka.producer()
     if (signed) wrapProducer(producer, this.keys.signer)
     await producer.connect()
     await producer.send({ topic, messages })
@@ -79,25 +79,25 @@ export class Scene {
     {
       groupId = `group-${this.topic}`,
       topic = this.topic,
+      topics = [topic],
+      verifier = this.verifier,
       ...options
-    }: KafkaConsumerOptions & { groupId?: string; topic?: string } = {},
+    }: ConsumeOptions = {},
   ): Promise<Consumer> {
-    const kafka = wrapConsumer(this.kafka(), this.verifier, { onVerdict: () => undefined, ...options })
-    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 50, heartbeatInterval: 300 })
+    const kafka = wrapConsumer(this.kafka(), verifier, { onVerdict: () => undefined, ...options })
+    const consumer = this.library.consumer(kafka, groupId, run.autoCommit)
     onTestFinished(() => consumer.disconnect())
     await consumer.connect()
-    await consumer.subscribe({ topic, fromBeginning: true })
-    await consumer.run(run)
+    await this.library.run(consumer, topics, run)
     return consumer
   }
 
   /** What lies in a topic, without checks. */
   async read(topic: string, count: number): Promise<KafkaMessage[]> {
-    const consumer = this.kafka().consumer({ groupId: uniqueName('reader'), maxWaitTimeInMs: 50 })
+    const consumer = this.#kafkajs.consumer(this.#kafkajs.open().kafka, uniqueName('reader'))
     await consumer.connect()
-    await consumer.subscribe({ topic, fromBeginning: true })
     const messages: KafkaMessage[] = []
-    await consumer.run({ eachMessage: async ({ message }) => void messages.push(message) })
+    await this.#kafkajs.run(consumer, [topic], { eachMessage: async ({ message }) => void messages.push(message) })
     await expect.poll(() => messages.length).toBe(count)
     await sleep(100)
     expect(messages).toHaveLength(count)
@@ -105,14 +105,30 @@ export class Scene {
     return messages
   }
 
-  /** The committed offset of partition 0. */
-  async committed(groupId: string = `group-${this.topic}`): Promise<string | undefined> {
+  /** The committed offset of a partition. */
+  async committed(groupId: string = `group-${this.topic}`, partition: number = 0): Promise<string | undefined> {
     const [offsets] = await this.withAdmin((admin) => admin.fetchOffsets({ groupId, topics: [this.topic] }))
-    return offsets?.partitions.find(({ partition }) => partition === 0)?.offset
+    return offsets?.partitions.find((entry) => entry.partition === partition)?.offset
   }
 }
 
-interface SceneOptions extends Partial<VerifierOptions> {
+export interface SceneOptions extends Partial<VerifierOptions> {
+  library?: ClientLibrary
   partitions?: number
   configEntries?: { name: string; value: string }[]
+}
+
+interface ConsumeOptions extends KafkaConsumerOptions {
+  groupId?: string
+  topic?: string
+  topics?: (string | RegExp)[]
+  verifier?: Verifier
+}
+
+/** Makes a scene of the client that is tested. */
+export type OpenScene = (options?: SceneOptions) => Promise<Scene>
+
+/** When the Confluent client goes back to the first record, it commits that. */
+export async function expectNothingPassed(scene: Scene): Promise<void> {
+  expect(['-1', '0']).toContain(await scene.committed())
 }

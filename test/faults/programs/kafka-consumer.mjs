@@ -2,32 +2,25 @@
 
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
-import kafkajs from 'kafkajs'
+import { dieSoon, openClient } from './kafka-client.mjs'
 
-const { built, brokers, topic, groupId, authorizedKeys, effectsFile, mode, dieAfter } = JSON.parse(process.argv[2])
+const { built, brokers, topic, groupId, authorizedKeys, effectsFile, mode, dieAfter, confluent } = JSON.parse(
+  process.argv[2],
+)
 const { AuthorizedKeys, Verifier } = await import(join(built, 'src/index.js'))
 const { wrapConsumer } = await import(join(built, 'adapters/kafka/index.js'))
 
 process.on('disconnect', () => process.exit(1))
 
-const retry = { initialRetryTime: 50, maxRetryTime: 500, retries: 60 }
-const kafka = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.NOTHING, connectionTimeout: 60_000, retry })
-wrapConsumer(kafka, new Verifier({ keys: AuthorizedKeys.parse(authorizedKeys) }), { onVerdict: () => undefined })
-const consumer = kafka.consumer({
-  groupId,
-  retry,
-  maxWaitTimeInMs: 50,
-  heartbeatInterval: 300,
-  maxBytesPerPartition: 20_000,
-})
-consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => process.send({ memberId: payload.memberId }))
+const client = openClient({ brokers, confluent })
+wrapConsumer(client.kafka, new Verifier({ keys: AuthorizedKeys.parse(authorizedKeys) }), { onVerdict: () => undefined })
+const consumer = client.consumer(groupId)
 await consumer.connect()
-await consumer.subscribe({ topic, fromBeginning: true })
+await client.subscribe(consumer, topic)
 let noted = 0
 const note = ({ value }) => {
   appendFileSync(effectsFile, `${value}\n`)
-  // Somewhere in what comes next: a handler, a dead letter, a commit.
-  if (++noted === dieAfter) setTimeout(() => process.kill(process.pid, 'SIGKILL'), Math.random() * 20)
+  if (++noted === dieAfter) dieSoon()
 }
 await consumer.run({
   partitionsConsumedConcurrently: 3,

@@ -123,6 +123,7 @@ describe('eachBatch', () => {
               commitOffsetsIfNecessary: async () => undefined,
               isRunning: () => true,
               isStale: () => false,
+              pause: () => undefined,
             }
             const bug = new Error('a bug')
             const eachBatch = async ({ batch: seen, resolveOffset: resolve }: EachBatchPayload): Promise<void> => {

@@ -1,0 +1,96 @@
+import type { DeadLetter } from '../../src/dead-letter.ts'
+import { SetupError } from '../../src/errors.ts'
+import { quote } from '../../src/text.ts'
+import type { Rejected } from '../../src/verdict.ts'
+import type { DeadLetterSink } from './dead-letters.ts'
+import type { KafkaConsumerOptions, KafkaOnRejected, KafkaRecord } from './index.ts'
+
+/** Where the dead letters of one consumer go: which topic, and when that is looked up. */
+export class DeadLetterTopics {
+  readonly #options: KafkaConsumerOptions
+  readonly #sink: DeadLetterSink | undefined
+  /** by name: settles when the topic can be written to, for all letters of one moment */
+  readonly #prepared = new Map<string, Promise<void>>()
+  /** topics that the consumer asked for by their names */
+  readonly #named = new Set<string>()
+  #isOpen = false
+
+  constructor(options: KafkaConsumerOptions, sink: DeadLetterSink | undefined) {
+    this.#options = options
+    this.#sink = sink
+  }
+
+  /** What becomes of a rejected record. */
+  readonly choose = (rejected: Rejected, record: KafkaRecord): KafkaOnRejected => {
+    const { onRejected = 'dead-letter', deadLetter } = this.#options
+    // A sink of the user's own hears of every one.
+    if (deadLetter === undefined && this.#isInPlace(record)) return 'acknowledge'
+    return typeof onRejected === 'function' ? onRejected(rejected, record) : onRejected
+  }
+
+  /** The consumer reads a topic that it named, and not just one that matches a pattern. */
+  add(topic: string): void {
+    this.#named.add(topic)
+  }
+
+  /**
+   * Before the consumer runs, also if it did before: looks up where the letters of the topics it named go.
+   *
+   * @throws SetupError `dead-letters-unavailable`, `option-invalid`
+   */
+  async open(): Promise<void> {
+    const { onRejected, deadLetter } = this.#options
+    if (this.#sink === undefined || deadLetter !== undefined || onRejected === 'acknowledge') return
+    if (!this.#isOpen) this.#sink.acquire()
+    this.#isOpen = true
+    await this.#prepare(this.#sink, [...this.#named])
+  }
+
+  async store(letter: DeadLetter<KafkaRecord>): Promise<void> {
+    const { topic } = letter.message
+    if (this.#sink === undefined || !this.#isOpen) throw new Error('the consumer has nowhere to write dead letters')
+    // The topics of a pattern are known when their records come.
+    await this.#prepare(this.#sink, [topic])
+    await this.#sink.store(this.#nameFor(topic), letter)
+  }
+
+  /** The consumer has disconnected. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    await this.#sink?.release()
+  }
+
+  async #prepare(sink: DeadLetterSink, topics: readonly string[]): Promise<void> {
+    const names = topics.map((topic) => this.#nameFor(topic))
+    const unprepared = names.filter((name) => !this.#prepared.has(name))
+    if (unprepared.length > 0) {
+      const preparing = sink.prepare(unprepared)
+      for (const name of unprepared) {
+        this.#prepared.set(name, preparing)
+        // What failed is tried again by whoever comes next.
+        preparing.catch(() => this.#prepared.delete(name))
+      }
+    }
+    await Promise.all(names.map((name) => this.#prepared.get(name)))
+  }
+
+  #nameFor(topic: string): string {
+    const name = this.#options.deadLetterName?.(topic) ?? `${topic}-dlt`
+    if (name !== topic) return name
+    throw new SetupError('option-invalid', `deadLetterName gives ${quote(topic)} for itself; name another topic`)
+  }
+
+  /**
+   * A pattern of topics may match those of dead letters too. What lies there is where it belongs, and a letter for each
+   * letter would have no end. Of which topic it is, is told by its name or, whatever the names, by the letter itself.
+   */
+  #isInPlace({ topic, message }: KafkaRecord): boolean {
+    if (this.#named.has(topic)) return false
+    if (this.#prepared.has(topic)) return true
+    const { deadLetterName } = this.#options
+    if (deadLetterName === undefined) return topic.endsWith('-dlt')
+    const told: unknown = (message.headers as Record<string, unknown> | undefined)?.['queueauth-queue']
+    return told instanceof Uint8Array && deadLetterName(String(told)) === topic
+  }
+}

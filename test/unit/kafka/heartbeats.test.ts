@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest'
+import type { EachBatchPayload, KafkaMessage } from '../../../adapters/kafka/client.ts'
+import { guardEachBatch } from '../../../adapters/kafka/each-batch.ts'
+import { guardEachMessage } from '../../../adapters/kafka/each-message.ts'
+import { Partition } from '../../../adapters/kafka/partition.ts'
+import { testKeys } from '../../../src/testing.ts'
+import { Verifier } from '../../../src/verifier.ts'
+import { FlakyStore } from '../../contract/stores.ts'
+
+const { signer, keys } = testKeys('checkout')
+
+function record(value: string, offset: number): KafkaMessage {
+  const payload = Buffer.from(value)
+  const headers = { queueauth: Buffer.from(signer.sign({ destination: 'kafka:orders', payload })) }
+  return { key: null, value: payload, headers, offset: String(offset), timestamp: '0' }
+}
+
+function partitionWith(store: FlakyStore): Partition {
+  return new Partition('orders', 0, {
+    verifier: new Verifier({ keys, replay: store }),
+    options: { onVerdict: () => undefined },
+    groupId: () => 'group',
+    storeDeadLetter: async () => undefined,
+  })
+}
+
+/** The client is no longer in its group, and says so at the next heartbeat. */
+const rebalance = new Error('the group is rebalancing')
+const heartbeat = (): Promise<void> => Promise.reject(rebalance)
+
+describe('a heartbeat that fails while a record is held', () => {
+  it('ends eachMessage as it is', async () => {
+    const store = new FlakyStore()
+    store.up = false
+    const handled: string[] = []
+    const payload = { topic: 'orders', partition: 0, message: record('0', 0), heartbeat }
+    const eachMessage = async ({ message }: { message: KafkaMessage }): Promise<void> =>
+      void handled.push(String(message.value))
+    const ending = guardEachMessage(payload, eachMessage, partitionWith(store), undefined)
+    await expect(ending).rejects.toBe(rebalance)
+    store.up = true
+    expect(handled).toEqual([])
+  })
+
+  it('ends eachMessage as it is also while its commit is waited for', async () => {
+    const store = new FlakyStore()
+    const payload = { topic: 'orders', partition: 0, message: record('0', 0), heartbeat }
+    const eachMessage = async (): Promise<void> => {
+      store.up = false
+    }
+    await expect(guardEachMessage(payload, eachMessage, partitionWith(store), undefined)).rejects.toBe(rebalance)
+  })
+
+  it('ends eachBatch as it is, after what could be handled', async () => {
+    const store = new FlakyStore()
+    const handled: string[] = []
+    const resolved: string[] = []
+    const messages = [record('0', 0), record('1', 1), record('2', 2)]
+    const begin = store.begin.bind(store)
+    store.begin = async (claim) => {
+      if (claim.position === 'orders/0/1') throw new Error('down for this one')
+      return await begin(claim)
+    }
+    const payload: EachBatchPayload = {
+      batch: { topic: 'orders', partition: 0, messages, firstOffset: () => '0', lastOffset: () => '2' },
+      heartbeat,
+      resolveOffset: (offset) => void resolved.push(offset),
+      commitOffsetsIfNecessary: async () => undefined,
+      isRunning: () => true,
+      isStale: () => false,
+      pause: () => undefined,
+    }
+    const eachBatch = async ({ batch }: EachBatchPayload): Promise<void> =>
+      void handled.push(...batch.messages.map(({ value }) => String(value)))
+    await expect(guardEachBatch(payload, eachBatch, partitionWith(store), true, undefined)).rejects.toBe(rebalance)
+    expect([handled, resolved]).toEqual([['0'], ['0']])
+  })
+})
