@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { types } from 'node:util'
 import { ByteWriter } from './byte-writer.ts'
 import { SetupError } from './errors.ts'
 import { type CoveredProperties, type Headers, type HeaderValue, isReservedHeader } from './message.ts'
@@ -24,6 +25,9 @@ const PROPERTIES: readonly string[] = [
   '@message-id',
   '@app-id',
 ]
+
+// Not `instanceof`: a table whose prototype is bytes would count as bytes, and every use of it would throw.
+const { isUint8Array } = types
 
 const DOMAIN = 'queueauth-v1/parts\0'
 
@@ -104,7 +108,7 @@ function areSame(some: readonly HeaderValue[], others: readonly HeaderValue[]): 
   for (let index = 0; index < some.length; index++) {
     const [one, other] = [some[index], others[index]]
     if (one === other) continue
-    if (!(one instanceof Uint8Array && other instanceof Uint8Array) || Buffer.compare(one, other) !== 0) return false
+    if (!isUint8Array(one) || !isUint8Array(other) || Buffer.compare(one, other) !== 0) return false
   }
   return true
 }
@@ -112,7 +116,7 @@ function areSame(some: readonly HeaderValue[], others: readonly HeaderValue[]): 
 /** What nobody can change behind our back. For lists and tables NaN, which is the same as nothing. */
 function lasting(value: HeaderValue): HeaderValue {
   if (typeof value !== 'object' || value === null) return value
-  return value instanceof Uint8Array ? Uint8Array.from(value) : Number.NaN
+  return isUint8Array(value) ? Uint8Array.from(value) : Number.NaN
 }
 
 /**
@@ -153,7 +157,7 @@ class PartsWriter {
     if (typeof value === 'string') {
       writer.ascii(TAG.bytes)
       this.#text(value, 'it holds a lone surrogate; write well-formed Unicode')
-    } else if (value instanceof Uint8Array) {
+    } else if (isUint8Array(value)) {
       writer.ascii(TAG.bytes)
       writer.uint32(value.length)
       writer.copy(value)

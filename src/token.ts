@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { type Place, parsePlace } from './batch/place.ts'
 import { parseStrictObject, splitCompact } from './compact-jws.ts'
 import { isCoverableName, MAX_COVERED_HEADERS } from './covered-parts.ts'
@@ -153,7 +154,8 @@ export class TokenReader {
     if (Array.isArray(value) && value.length > 1) {
       return fault('token-duplicated', `the message has ${value.length} headers queueauth; one is allowed`)
     }
-    if (typeof value !== 'string' && !(value instanceof Uint8Array)) {
+    // Not `instanceof`: an object whose prototype is bytes would count as bytes, and every use of it would throw.
+    if (typeof value !== 'string' && !types.isUint8Array(value)) {
       return fault('token-malformed', 'the header queueauth is neither a string nor bytes')
     }
     if (value.length > MAX_TOKEN_LENGTH) {

@@ -186,6 +186,7 @@ describe('the digest of the covered parts', () => {
     ['undefined in a list', [undefined]],
     ['a hole in a list', [undefined, 1]],
     ['a Date within a table within a list', [{ at: new Date(0) }]],
+    ['a table whose prototype is bytes', Object.create(Buffer.from('abc'))],
     ['17 levels', Array.from({ length: 17 }).reduce((inner) => [inner], 'x')],
   ])('%s is refused, and the error names the header', (_, bad) => {
     const error = setupErrorOf(() => digestParts({}, { 'x-when': bad as HeaderValue }, ['x-when']))

@@ -19,6 +19,11 @@ describe('the header of a message that holds the token', () => {
     },
   )
 
+  it('is malformed when it only has bytes for a prototype, and as bytes as good as the text', () => {
+    expect(judged(Object.create(Buffer.from(tokenOf())))).toBe('token-malformed')
+    expect(judged(Buffer.from(tokenOf()))).toBe('authorized')
+  })
+
   it('is a string or its bytes', () => {
     expect(judged(tokenOf())).toBe('authorized')
     expect(judged(Buffer.from(tokenOf()))).toBe('authorized')
