@@ -34,7 +34,7 @@ export const FULL: Plan = {
   },
   endToEnd: {
     durations: { brokerWarmUp: 100_000, warmUp: 10_000, measured: 2 },
-    rounds: { saturated: 5, paced: 3 },
+    rounds: { saturated: 3, paced: 2 },
     short: false,
   },
 }
