@@ -86,7 +86,13 @@ export async function compareBatches(
 ): Promise<TokenCosts> {
   const signer = Signer.fromKey(generateKeyPairFor(algorithm).privateKey, { service: 'checkout', algorithm })
   const keys = AuthorizedKeys.parse(signer.authorizedKeysLine(QUEUE))
-  const batches = sizes.map((size) => ({ name: batchName(size), operations: size, messages: messagesOf(size, bytes) }))
+  const kinds = sizes.map((size) => ({ name: batchName(size), size, ids: false }))
+  kinds.push({ name: `${batchName(256)}, with message ids`, size: 256, ids: true })
+  const batches = kinds.map(({ name, size, ids }) => ({
+    name,
+    operations: size,
+    messages: messagesOf(size, bytes, ids),
+  }))
   const signing = batches.map(({ messages, ...batch }) => ({ ...batch, run: () => void signer.signBatch(messages) }))
   const verifying = batches.map(({ messages, ...batch }) => {
     const received = receivedWith(messages, signer.signBatch(messages))

@@ -3,11 +3,12 @@ import type { Message, ReceivedMessage, Verifier } from '../../src/index.ts'
 export const QUEUE = 'orders'
 export const DESTINATION = 'amqp:/orders'
 
-export function messagesOf(count: number, bytes: number): Message[] {
+/** @param ids each with a message id of its own; otherwise they differ in their bodies only */
+export function messagesOf(count: number, bytes: number, ids = false): Message[] {
   return Array.from({ length: count }, (_, index) => ({
     destination: DESTINATION,
     payload: Buffer.alloc(bytes, `{"order":${index}}`),
-    properties: { contentType: 'application/json', messageId: `m-${index}` },
+    properties: { contentType: 'application/json', ...(ids && { messageId: `m-${index}` }) },
     headers: { tenant: 'acme' },
   }))
 }
