@@ -37,14 +37,13 @@ export class Hold {
     return this.#failure
   }
 
-  /** Runs the user's code. */
-  async pause<Result>(run: () => Promise<Result>): Promise<Result> {
+  /** The user's code runs from now on. */
+  pause(): void {
     this.#paused++
-    try {
-      return await run()
-    } finally {
-      this.#paused--
-    }
+  }
+
+  resume(): void {
+    this.#paused--
   }
 
   async wait<Result>(work: Promise<Result>): Promise<Result> {

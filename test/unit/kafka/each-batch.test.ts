@@ -81,6 +81,7 @@ describe('eachBatch', () => {
             verifier,
             options: { onVerdict: () => undefined },
             groupId: () => 'group',
+            leaseSignal: () => new AbortController().signal,
             storeDeadLetter: async ({ message: { message } }) => {
               for (let turns = Number(message.offset) % 4; turns > 0; turns--) await turn()
               const body = String(message.value)
