@@ -17,19 +17,20 @@ const HEARTBEAT_MS = 500
 export class Hold {
   readonly #heartbeat: () => Promise<void>
   readonly #letGo: () => void
-  readonly #until: number
+  /** heartbeats until it is let go */
+  #left: number
   #paused = 0
   #beating = false
   #failure: { readonly error: unknown } | undefined
 
   /**
    * @param letGo ends the wait
-   * @param seconds the longest wait; undefined: as long as it takes
+   * @param seconds the longest wait, the user's own code not counted; undefined: as long as it takes
    */
   constructor(heartbeat: () => Promise<void>, letGo: () => void, seconds: number | undefined) {
     this.#heartbeat = heartbeat
     this.#letGo = letGo
-    this.#until = seconds === undefined ? Number.POSITIVE_INFINITY : performance.now() + seconds * 1000
+    this.#left = seconds === undefined ? Number.POSITIVE_INFINITY : (seconds * 1000) / HEARTBEAT_MS
   }
 
   /** What the client said when it was no longer in its group. */
@@ -64,6 +65,7 @@ export class Hold {
       this.#failure = { error }
     }
     this.#beating = false
-    if (this.#failure !== undefined || performance.now() > this.#until) this.#letGo()
+    this.#left--
+    if (this.#failure !== undefined || this.#left <= 0) this.#letGo()
   }
 }

@@ -1,8 +1,10 @@
 import { getEventListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { EachBatchPayload, KafkaMessage } from '../../../adapters/kafka/client.ts'
 import { guardEachBatch } from '../../../adapters/kafka/each-batch.ts'
 import { guardEachMessage } from '../../../adapters/kafka/each-message.ts'
+import { LetGoError } from '../../../adapters/kafka/hold.ts'
 import { Partition } from '../../../adapters/kafka/partition.ts'
 import type { ReplayStore } from '../../../src/replay/replay-store.ts'
 import { testKeys } from '../../../src/testing.ts'
@@ -88,6 +90,29 @@ describe('a heartbeat that fails while a record is held', () => {
       void handled.push(...batch.messages.map(({ value }) => String(value)))
     await expect(guardEachBatch(payload, eachBatch, partitionWith(store), true, undefined)).rejects.toBe(rebalance)
     expect([handled, resolved]).toEqual([['0'], ['0']])
+  })
+})
+
+describe('the longest wait', () => {
+  it('is not used up by the handler itself', async () => {
+    const store = new FlakyStore()
+    const payload = { topic: 'orders', partition: 0, message: record('0', 0), heartbeat: async () => undefined }
+    const eachMessage = async (): Promise<void> => {
+      await sleep(2_200)
+      store.up = false
+      setTimeout(() => {
+        store.up = true
+      }, 600)
+    }
+    await guardEachMessage(payload, eachMessage, partitionWith(store), 2)
+  })
+
+  it('ends', async () => {
+    const store = new FlakyStore()
+    store.up = false
+    const payload = { topic: 'orders', partition: 0, message: record('0', 0), heartbeat: async () => undefined }
+    const waiting = guardEachMessage(payload, async () => undefined, partitionWith(store), 1)
+    await expect(waiting).rejects.toBeInstanceOf(LetGoError)
   })
 })
 
