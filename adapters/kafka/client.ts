@@ -10,6 +10,8 @@ export interface KafkaMessage {
   readonly offset: string
   readonly timestamp: string
   readonly headers?: object | undefined
+  /** only with the Confluent client */
+  readonly leaderEpoch?: number
 }
 
 /** A record to be sent. */
@@ -50,7 +52,7 @@ export interface OffsetList {
 
 export interface EachBatchPayload {
   readonly batch: BatchLike
-  resolveOffset(offset: string): void
+  resolveOffset(offset: string, leaderEpoch?: number): void
   heartbeat(): Promise<void>
   commitOffsetsIfNecessary(offsets?: OffsetList): Promise<void>
   isRunning(): boolean

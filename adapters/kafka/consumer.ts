@@ -36,6 +36,7 @@ export class GuardedConsumer {
   readonly #partitions = new Map<string, Partition>()
   readonly #maxHoldSeconds: number | undefined
   #groupId: string | undefined
+  #ended = new AbortController()
 
   /** @param groupId where the caller knows it */
   constructor(
@@ -55,11 +56,13 @@ export class GuardedConsumer {
     this.#deadLetters = new DeadLetterTopics(options, sink)
     this.#groupId = groupId
     this.#maxHoldSeconds = isConfluent(consumer) ? CONFLUENT_MAX_HOLD_SECONDS : undefined
+    const { deadLetter, deadLetterName: _, ...others } = options
     this.#setup = {
       verifier,
-      options: { ...options, onRejected: this.#deadLetters.choose },
+      options: { ...others, onRejected: this.#deadLetters.choose },
       groupId: () => this.#groupId,
-      storeDeadLetter: (letter) => this.#deadLetters.store(letter),
+      leaseSignal: () => this.#ended.signal,
+      storeDeadLetter: async (letter) => (deadLetter ? deadLetter(letter) : this.#deadLetters.store(letter)),
     }
     this.#install()
   }
@@ -174,7 +177,14 @@ export class GuardedConsumer {
   async #end(end: () => Promise<void>): Promise<void> {
     const ending = end()
     this.#letGo()
-    await ending
+    try {
+      await ending
+    } finally {
+      // Whoever runs again begins with leases that are renewed.
+      this.#ended.abort()
+      this.#ended = new AbortController()
+      this.#letGo()
+    }
   }
 
   #letGo(): void {

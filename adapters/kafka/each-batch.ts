@@ -1,17 +1,10 @@
 import type { Admission } from '../../src/guard.ts'
 import type { BatchLike, EachBatchPayload, KafkaMessage, OffsetList } from './client.ts'
+import { RecordDelivery } from './delivery.ts'
 import { Hold, LetGoError } from './hold.ts'
-import { toView } from './message.ts'
-import type { Partition } from './partition.ts'
+import type { InHand, Partition } from './partition.ts'
 
 type EachBatch = (payload: EachBatchPayload) => Promise<void>
-
-/** A record of a batch on its way. */
-interface Entry {
-  readonly message: KafkaMessage
-  /** what the guard says; an admitted record waits for the user's code, a settled one is done with */
-  state: 'undecided' | 'held' | Admission | 'settled'
-}
 
 /**
  * The user's `eachBatch` behind the checks. It gets the authorized records of the whole batch at once, unless one is held:
@@ -31,20 +24,67 @@ export async function guardEachBatch(
   await hold.wait(new GuardedBatch(payload, eachBatch, partition, autoResolve, hold).run())
 }
 
-class GuardedBatch {
+/** A record of a batch on its way. */
+class Entry extends RecordDelivery {
+  readonly #batch: GuardedBatch
+  /** what the guard says; an admitted record waits for the user's code, a settled one is done with */
+  state: 'undecided' | 'held' | Admission | 'settled' = 'undecided'
+
+  constructor(message: KafkaMessage, partition: Partition, batch: GuardedBatch) {
+    super(message, partition)
+    this.#batch = batch
+  }
+
+  get isOpen(): boolean {
+    return this.state === 'undecided' || this.state === 'held'
+  }
+
+  get admission(): Admission | undefined {
+    return typeof this.state === 'object' ? this.state : undefined
+  }
+
+  /** Undecided again. What had admitted it is to be released. */
+  putBack(): Admission | undefined {
+    const { admission } = this
+    this.state = 'undecided'
+    return admission
+  }
+
+  handle(admission: Admission): void | Promise<void> {
+    if (this.#batch.isOver) return admission.release()
+    this.#set(admission)
+  }
+
+  acknowledge(): void {
+    this.#set('settled')
+  }
+
+  held(): void {
+    this.#set('held')
+  }
+
+  #set(state: Entry['state']): void {
+    this.state = state
+    this.#batch.change()
+  }
+}
+
+class GuardedBatch implements InHand {
   readonly #payload: EachBatchPayload
   readonly #eachBatch: EachBatch
   readonly #partition: Partition
   readonly #autoResolve: boolean
   readonly #hold: Hold
   readonly #signal: AbortSignal
-  readonly #letGo: Promise<void>
   readonly #entries: readonly Entry[]
-  /** resolves when the state of some record changes */
-  #changed: Promise<void> = Promise.resolve()
-  #change: () => void = () => undefined
   /** admitted, and put back because a record before them is held */
   readonly #back: Entry[] = []
+  /** entries before this one were handed over */
+  #handed = 0
+  /** and those before this one are committed */
+  #committed = 0
+  /** who waits for the state of some record to change, or to be let go */
+  #changed: (() => void) | undefined
   #ended = false
   /** what the user resolved last in this segment */
   #resolved: bigint | undefined
@@ -57,154 +97,177 @@ class GuardedBatch {
     this.#partition = partition
     this.#autoResolve = autoResolve
     this.#hold = hold
-    const { signal } = partition
-    this.#signal = signal
-    this.#letGo = new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-    this.#entries = payload.batch.messages.map((message) => ({ message, state: 'undecided' }))
-    this.#watch()
+    this.#signal = partition.signal
+    this.#entries = payload.batch.messages.map((message) => new Entry(message, partition, this))
   }
+
+  /** Nothing is handed over any more. */
+  get isOver(): boolean {
+    return this.#ended || this.#signal.aborted
+  }
+
+  /** The state of some record has changed, or all are let go. */
+  readonly change = (): void => this.#changed?.()
 
   /** What is not resolved when this resolves is fetched again. */
   async run(): Promise<void> {
-    for (const entry of this.#entries) void this.#receive(entry)
+    this.#partition.take(this)
+    this.#signal.addEventListener('abort', this.change)
+    for (const entry of this.#entries) void this.#partition.receive(entry)
     try {
       for (let start = 0; start < this.#entries.length; ) {
         const end = await this.#decided(start)
         if (end === undefined) break
-        const entries = this.#entries.slice(start, end)
-        if (!(await this.#handOver(entries, end === this.#entries.length))) break
+        if (!(await this.#handOver(start, end))) break
         start = end
       }
     } finally {
       this.#ended = true
-      if (this.#entries.some(({ state }) => isOpen(state))) this.#partition.letGo()
-      await this.#partition.release(this.#entries.map(({ message }) => message.offset))
+      this.#signal.removeEventListener('abort', this.change)
+      this.#partition.putDown(this)
+      if (this.#entries.some(({ isOpen }) => isOpen)) this.#partition.letGo()
+      await Promise.all(this.#entries.slice(this.#committed).map(({ admission }) => admission?.release()))
     }
     if (this.#hold.failure !== undefined) throw this.#hold.failure.error
   }
 
-  async #receive(entry: Entry): Promise<void> {
-    const set = (state: Entry['state']): void => {
-      entry.state = state
-      this.#change()
+  commitUpTo(offset: bigint): boolean | Promise<boolean> {
+    const pending: Promise<boolean>[] = []
+    for (; this.#committed < this.#handed; this.#committed++) {
+      const { admission, message } = this.#entries[this.#committed] as Entry
+      if (BigInt(message.offset) > offset) break
+      const committed = admission?.commit() ?? true
+      if (committed instanceof Promise) pending.push(committed)
+      else if (!committed) return false
     }
-    await this.#partition.receive(entry.message, {
-      handle: (admission) => {
-        if (this.#ended || this.#signal.aborted) return admission.release()
-        this.#partition.handOver(entry.message.offset, admission)
-        set(admission)
-      },
-      acknowledge: () => set('settled'),
-      held: () => set('held'),
-    })
+    if (pending.length === 0) return true
+    return Promise.all(pending).then((all) => all.every((committed) => committed))
   }
 
   /** The end of the records that can be handed over now, at least one; undefined: they were let go. */
   async #decided(start: number): Promise<number | undefined> {
-    // Decisions that are only on their way are waited for; a turn ends when all of them were made.
-    await Promise.race([this.#partition.turn, this.#letGo])
+    await this.#turn()
     for (let end = start; ; ) {
       if (this.#signal.aborted) return undefined
-      const changed = this.#changed
-      while (end < this.#entries.length && !isOpen(this.#entries[end]?.state)) end++
+      while (end < this.#entries.length && !this.#entries[end]?.isOpen) end++
       if (end === this.#entries.length) return end
+      const change = this.#nextChange()
       // What is dead-lettered takes a moment; what is held may take long, and may wait for a record in hand here.
       if (this.#entries[end]?.state === 'held') {
         if (end > start) return end
         await this.#putBack(end + 1)
       } else this.#takeUp()
-      await Promise.race([changed, this.#letGo])
+      await change
     }
+  }
+
+  /** Decisions that are only on their way are waited for; a turn ends when all of them were made. */
+  async #turn(): Promise<void> {
+    let isOn = true
+    void this.#partition.turn?.then(() => {
+      isOn = false
+      this.change()
+    })
+    while (isOn && this.#partition.turn !== undefined && !this.#signal.aborted) await this.#nextChange()
+  }
+
+  #nextChange(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#changed = resolve
+    })
   }
 
   /** Who waits keeps nothing: of two that wait for a record behind the other, none would ever go on. */
   async #putBack(start: number): Promise<void> {
-    const admitted = this.#entries.slice(start).filter(({ state }) => typeof state === 'object')
-    for (const entry of admitted) {
-      entry.state = 'undecided'
-      this.#back.push(entry)
-    }
-    await this.#partition.release(admitted.map(({ message }) => message.offset))
+    const admitted = this.#entries.slice(start).filter(({ admission }) => admission !== undefined)
+    this.#back.push(...admitted)
+    const admissions = admitted.map((entry) => entry.putBack())
+    await Promise.all(admissions.map((admission) => admission?.release()))
   }
 
   #takeUp(): void {
-    for (const entry of this.#back.splice(0)) void this.#receive(entry)
+    for (const entry of this.#back.splice(0)) void this.#partition.receive(entry)
   }
 
   /** Calls the user's code with the authorized records. False: the user left some, so the batch ends here. */
-  async #handOver(entries: readonly Entry[], isLast: boolean): Promise<boolean> {
+  async #handOver(start: number, end: number): Promise<boolean> {
     const { batch } = this.#payload
-    const authorized = await this.#recheck(entries)
-    if (authorized === undefined) return false
-    const last = isLast ? batch.lastOffset() : (entries.at(-1)?.message.offset as string)
+    const entries = this.#entries.slice(start, end)
+    if (!(await this.#recheck(entries))) return false
+    const authorized = entries.filter(({ admission }) => admission !== undefined)
+    const [first, last] = [entries[0] as Entry, entries.at(-1) as Entry]
+    const lastOffset = end === this.#entries.length ? batch.lastOffset() : last.message.offset
+    this.#handed = end
     if (authorized.length === 0) {
       // The client would fetch a batch that nobody resolves again and again.
-      if (!this.#payload.isStale()) this.#payload.resolveOffset(last)
+      if (!this.#payload.isStale()) this.#payload.resolveOffset(lastOffset, last.message.leaderEpoch)
       return true
     }
     this.#resolveLeading(entries)
     this.#resolved = undefined
-    const views = authorized.map(({ message, state }) => {
-      const { verdict, verified, release } = state as Admission
-      return toView(message, verified, { verdict, release })
-    })
-    const whole = isLast && entries.length === this.#entries.length
-    const view = viewOf(batch, views, whole ? undefined : { first: entries[0]?.message.offset as string, last })
-    const limit = BigInt(last)
+    const part = entries.length === this.#entries.length ? undefined : { first: first.message.offset, last: lastOffset }
+    const views = authorized.map((entry) => entry.view(entry.state as Admission))
+    const limit = BigInt(lastOffset)
+    this.#hold.pause()
     try {
-      await this.#hold.pause(async () =>
-        this.#eachBatch({
-          ...this.#payload,
-          batch: view,
-          resolveOffset: (offset) => this.#resolve(offset, limit),
-          commitOffsetsIfNecessary: (offsets) => this.#commitOffsets(offsets),
-          pause: () => this.#pause(),
-        }),
-      )
+      await this.#eachBatch({
+        ...this.#payload,
+        batch: viewOf(batch, views, part),
+        resolveOffset: (offset, leaderEpoch) => this.#resolve(offset, limit, leaderEpoch),
+        commitOffsetsIfNecessary: (offsets) => this.#commitOffsets(offsets),
+        pause: () => this.#pause(),
+      })
     } catch (error) {
-      await this.#commits
+      this.#hold.resume()
+      await this.#commitsWritten()
       throw error
     }
-    if (!(await this.#committed())) return false
+    this.#hold.resume()
+    if (!(await this.#commitsWritten())) return false
     const lastAuthorized = BigInt(authorized.at(-1)?.message.offset as string)
     const through = this.#autoResolve || (this.#resolved !== undefined && this.#resolved >= lastAuthorized)
     if (!through || this.#payload.isStale()) return false
-    this.#resolve(last, limit)
-    return (await this.#committed()) && this.#payload.isRunning()
+    this.#resolve(lastOffset, limit, last.message.leaderEpoch)
+    return (await this.#commitsWritten()) && this.#payload.isRunning()
   }
 
   /** Where the user's code fails, what was rejected before its first record is not fetched and dead-lettered again. */
   #resolveLeading(entries: readonly Entry[]): void {
-    const first = entries.findIndex(({ state }) => typeof state === 'object')
-    const before = first > 0 ? entries[first - 1] : undefined
-    if (before !== undefined && !this.#payload.isStale()) this.#payload.resolveOffset(before.message.offset)
+    const first = entries.findIndex(({ admission }) => admission !== undefined)
+    const before = first > 0 ? entries[first - 1]?.message : undefined
+    if (before !== undefined && !this.#payload.isStale()) {
+      this.#payload.resolveOffset(before.offset, before.leaderEpoch)
+    }
   }
 
-  /** Keys may have been revoked while the records waited for others of their batch. Undefined: they were let go. */
-  async #recheck(entries: readonly Entry[]): Promise<Entry[] | undefined> {
+  /** Keys may have been revoked while the records waited for others of their batch. False: they were let go. */
+  async #recheck(entries: readonly Entry[]): Promise<boolean> {
     for (const entry of entries) {
-      const verified = typeof entry.state === 'object' ? entry.state.verified : undefined
+      const verified = entry.admission?.verified
       if (verified === undefined || this.#partition.verifier.recheck(verified) === undefined) continue
-      await this.#partition.release([entry.message.offset])
-      entry.state = 'undecided'
-      await this.#receive(entry)
-      if (isOpen(entry.state)) return undefined
+      await entry.putBack()?.release()
+      void this.#partition.receive(entry)
+      while (entry.isOpen) {
+        if (this.#signal.aborted) return false
+        await this.#nextChange()
+      }
     }
-    return entries.filter(({ state }) => typeof state === 'object')
+    return true
   }
 
   /** First the replay store, then the client. */
-  #resolve(offset: string, limit: bigint): void {
+  #resolve(offset: string, limit: bigint, leaderEpoch: number | undefined): void {
     const asked = BigInt(offset)
     const upTo = asked > limit ? limit : asked
     this.#resolved = upTo
-    const committed = this.#partition.commitUpTo(upTo)
+    const committed = this.commitUpTo(upTo)
     if (this.#commits === undefined && committed === true) {
-      this.#payload.resolveOffset(String(upTo))
+      this.#payload.resolveOffset(String(upTo), leaderEpoch)
       return
     }
     this.#commits = Promise.all([this.#commits ?? true, committed]).then(([before, now]) => {
-      if (before && now) this.#payload.resolveOffset(String(upTo))
+      // A batch that has ended without them is fetched again.
+      if (before && now && !this.#ended) this.#payload.resolveOffset(String(upTo), leaderEpoch)
       return before && now
     })
   }
@@ -215,7 +278,7 @@ class GuardedBatch {
       const own = partitions.find((entry) => entry.partition === partition)
       if (own !== undefined && !(await this.#partition.commitUpTo(BigInt(own.offset) - 1n))) throw new LetGoError()
     }
-    if (!(await this.#committed())) throw new LetGoError()
+    if (!(await this.#commitsWritten())) throw new LetGoError()
     await this.#payload.commitOffsetsIfNecessary(offsets)
   }
 
@@ -227,24 +290,11 @@ class GuardedBatch {
   }
 
   /** Whether the replay store knows of everything the user resolved. */
-  async #committed(): Promise<boolean> {
-    const committed = (await this.#commits) ?? true
+  async #commitsWritten(): Promise<boolean> {
+    const written = await this.#partition.committed(this.#commits ?? true)
     this.#commits = undefined
-    return committed
+    return written
   }
-
-  #watch(): void {
-    this.#changed = new Promise((resolve) => {
-      this.#change = () => {
-        this.#watch()
-        resolve()
-      }
-    })
-  }
-}
-
-function isOpen(state: Entry['state'] | undefined): boolean {
-  return state === 'undecided' || state === 'held'
 }
 
 /**

@@ -1,8 +1,8 @@
-import type { Admission } from '../../src/guard.ts'
+import type { Admission, Outcome } from '../../src/guard.ts'
 import type { EachMessagePayload } from './client.ts'
+import { RecordDelivery } from './delivery.ts'
 import { Hold, LetGoError } from './hold.ts'
-import { toView } from './message.ts'
-import type { Partition } from './partition.ts'
+import type { InHand, Partition } from './partition.ts'
 
 type EachMessage = (payload: EachMessagePayload) => Promise<void>
 
@@ -19,7 +19,7 @@ export async function guardEachMessage(
   const hold = new Hold(payload.heartbeat, () => partition.letGo(), maxHoldSeconds)
   partition.arrive()
   try {
-    await pass(payload, eachMessage, partition, hold)
+    await new SingleDelivery(payload, eachMessage, partition, hold).pass()
   } catch (error) {
     if (!(error instanceof LetGoError)) throw error
     partition.leaveBehind(payload.message.offset)
@@ -27,31 +27,70 @@ export async function guardEachMessage(
   }
 }
 
-async function pass(
-  payload: EachMessagePayload,
-  eachMessage: EachMessage,
-  partition: Partition,
-  hold: Hold,
-): Promise<void> {
-  const { message } = payload
-  const { signal } = partition
-  const handle = async (admission: Admission): Promise<void> => {
-    const { verdict, verified, release } = admission
-    if (signal.aborted) {
-      await release()
+/** A record that is handled by itself. */
+class SingleDelivery extends RecordDelivery implements InHand {
+  readonly #payload: EachMessagePayload
+  readonly #eachMessage: EachMessage
+  readonly #partition: Partition
+  readonly #hold: Hold
+  readonly #signal: AbortSignal
+  #admission: Admission | undefined
+  #leave: (outcome: Outcome) => void = () => undefined
+
+  constructor(payload: EachMessagePayload, eachMessage: EachMessage, partition: Partition, hold: Hold) {
+    super(payload.message, partition)
+    this.#payload = payload
+    this.#eachMessage = eachMessage
+    this.#partition = partition
+    this.#hold = hold
+    this.#signal = partition.signal
+  }
+
+  async pass(): Promise<void> {
+    const outcome = this.#partition.receive(this)
+    if (!(outcome instanceof Promise)) return
+    // What is in hand at once needs no heartbeats of ours.
+    const ended = this.#admission === undefined ? await this.#hold.wait(this.#orLeft(outcome)) : await outcome
+    if (ended === 'let-go') throw new LetGoError()
+  }
+
+  async handle(admission: Admission): Promise<void> {
+    if (this.#signal.aborted) {
+      await admission.release()
       throw new LetGoError()
     }
-    partition.handOver(message.offset, admission)
+    this.#admission = admission
+    this.#partition.take(this)
+    this.#hold.pause()
     try {
-      const view = toView(message, verified, { verdict, release })
-      await hold.pause(async () => eachMessage({ ...payload, message: view }))
+      await this.#eachMessage({ ...this.#payload, message: this.view(admission) })
     } catch (error) {
-      await partition.release([message.offset])
+      await admission.release()
       throw error
+    } finally {
+      this.#hold.resume()
+      this.#partition.putDown(this)
     }
-    if (!(await partition.commitUpTo(BigInt(message.offset)))) throw new LetGoError()
+    const commit = this.#partition.committed(admission.commit())
+    if (!(commit instanceof Promise ? await this.#hold.wait(commit) : commit)) throw new LetGoError()
   }
-  const outcome = partition.receive(message, { handle, acknowledge: () => undefined })
-  const ended = outcome instanceof Promise ? await hold.wait(outcome) : outcome
-  if (ended === 'let-go') throw new LetGoError()
+
+  acknowledge(): void {
+    // The promise that the client waits for says it.
+  }
+
+  commitUpTo(offset: bigint): boolean | Promise<boolean> {
+    return offset < BigInt(this.message.offset) || (this.#admission?.commit() ?? true)
+  }
+
+  override abandon(): void {
+    this.#leave('let-go')
+  }
+
+  #orLeft(outcome: Promise<Outcome>): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#leave = resolve
+      outcome.then(resolve, reject)
+    })
+  }
 }

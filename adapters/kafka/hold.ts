@@ -17,19 +17,20 @@ const HEARTBEAT_MS = 500
 export class Hold {
   readonly #heartbeat: () => Promise<void>
   readonly #letGo: () => void
-  readonly #until: number
+  /** heartbeats until it is let go */
+  #left: number
   #paused = 0
   #beating = false
   #failure: { readonly error: unknown } | undefined
 
   /**
    * @param letGo ends the wait
-   * @param seconds the longest wait; undefined: as long as it takes
+   * @param seconds the longest wait, the user's own code not counted; undefined: as long as it takes
    */
   constructor(heartbeat: () => Promise<void>, letGo: () => void, seconds: number | undefined) {
     this.#heartbeat = heartbeat
     this.#letGo = letGo
-    this.#until = seconds === undefined ? Number.POSITIVE_INFINITY : performance.now() + seconds * 1000
+    this.#left = seconds === undefined ? Number.POSITIVE_INFINITY : (seconds * 1000) / HEARTBEAT_MS
   }
 
   /** What the client said when it was no longer in its group. */
@@ -37,14 +38,13 @@ export class Hold {
     return this.#failure
   }
 
-  /** Runs the user's code. */
-  async pause<Result>(run: () => Promise<Result>): Promise<Result> {
+  /** The user's code runs from now on. */
+  pause(): void {
     this.#paused++
-    try {
-      return await run()
-    } finally {
-      this.#paused--
-    }
+  }
+
+  resume(): void {
+    this.#paused--
   }
 
   async wait<Result>(work: Promise<Result>): Promise<Result> {
@@ -65,6 +65,7 @@ export class Hold {
       this.#failure = { error }
     }
     this.#beating = false
-    if (this.#failure !== undefined || performance.now() > this.#until) this.#letGo()
+    this.#left--
+    if (this.#failure !== undefined || this.#left <= 0) this.#letGo()
   }
 }

@@ -3,10 +3,11 @@ import {
   type CoveredProperties,
   type HeaderValue,
   type Message,
+  NO_HEADERS,
   type ReceivedMessage,
   TOKEN_HEADER,
 } from '../../src/message.ts'
-import { type Inspection, mark } from '../../src/verdict.ts'
+import { type Inspection, mark, type Verdict } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verifier.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { KafkaMessage, OutgoingMessage } from './client.ts'
@@ -61,12 +62,13 @@ export function copyToBytes(value: unknown): unknown {
   return value.length === 0 ? EMPTY : Buffer.from(value as string)
 }
 
-/** What is about to be sent, for signing. */
-export function toMessage(topic: string, message: OutgoingMessage): Message {
+/** What is about to be sent to an address, for signing. */
+export function toMessage(destination: string, message: OutgoingMessage): Message {
   const headers = copyTable(message.headers)
-  const properties = takeProperties(message.key, headers)
   delete headers[TOKEN_HEADER]
-  return { destination: destinationOf(topic), payload: bodyOf(message.value), properties, headers }
+  const properties = propertiesOf(message.key, headers)
+  for (const [name, property] of PROPERTY_HEADERS) if (properties[property] !== undefined) delete headers[name]
+  return { destination, payload: bodyOf(message.value), properties, headers }
 }
 
 /** Puts the token among the headers of a {@link snapshot}. One that is there already gives way. */
@@ -79,24 +81,36 @@ export function positionOf(topic: string, partition: number, offset: string): st
   return `${topic}/${partition}/${offset}`
 }
 
-/** A record that arrived, for verifying. */
+/**
+ * A record that arrived, for verifying.
+ *
+ * @param deliveredBy what {@link destinationOf} says of the topic
+ */
 export function toReceived(
   topic: string,
   partition: number,
   message: KafkaMessage,
   groupId: string | undefined,
+  deliveredBy: readonly string[] = [destinationOf(topic)],
 ): ReceivedMessage {
-  const headers = copyTable(message.headers)
-  const token = headers[TOKEN_HEADER]
-  delete headers[TOKEN_HEADER]
-  const properties = takeProperties(message.key, { ...headers })
+  const raw = message.headers ?? NO_HEADERS
+  let token: HeaderValue
+  let headers: Record<string, HeaderValue> | undefined
+  for (const name of Object.keys(raw)) {
+    const value = headerOf(raw, name)
+    if (name === TOKEN_HEADER) token = value
+    else {
+      headers ??= Object.create(null) as Record<string, HeaderValue>
+      headers[name] = value
+    }
+  }
   return {
     queue: topic,
-    deliveredBy: [destinationOf(topic)],
+    deliveredBy,
     token,
     payload: message.value ?? null,
-    properties,
-    headers,
+    properties: propertiesOf(message.key, headers),
+    headers: headers ?? NO_HEADERS,
     position: positionOf(topic, partition, message.offset),
     ...(groupId !== undefined && { consumer: groupId }),
   }
@@ -106,43 +120,53 @@ export function toReceived(
  * The record the handler gets: what was signed, and the broker's own offset, timestamp and the like. With `verified`
  * undefined it is passed as it came.
  */
-export function toView<Record extends KafkaMessage>(
-  message: Record,
+export function toView(
+  message: KafkaMessage,
+  received: ReceivedMessage,
   verified: Verified | undefined,
-  inspection: Omit<Inspection, 'unsignedHeaders'>,
-): Record {
+  verdict: Verdict,
+  release: Inspection['release'],
+): KafkaMessage {
+  // Object.assign, since an object that was spread has no hidden class to share: a mark on it costs a new one.
+  const view: { -readonly [Name in keyof KafkaMessage]: KafkaMessage[Name] } = Object.assign({}, message)
   if (verified === undefined) {
-    const view = { ...message, ...(message.headers && { headers: { ...message.headers } }) }
-    mark(view, { ...inspection, unsignedHeaders: {} })
+    if (message.headers !== undefined) view.headers = { ...message.headers }
+    mark(view, { verdict, unsignedHeaders: NO_HEADERS, release })
     return view
   }
-  const headers = copyTable(message.headers)
-  const { visible, unsigned } = splitHeaders(headers, verified.coveredHeaders, coveredByName(headers))
-  const view = { ...message, headers: visible }
-  const full = { ...inspection, unsignedHeaders: unsigned }
-  mark(view, full)
-  mark(visible, full)
+  const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, coveredByName(received))
+  // The token stays, for records that are passed on.
+  visible[TOKEN_HEADER] = received.token as HeaderValue
+  view.headers = visible
+  const inspection = { verdict, unsignedHeaders: unsigned, release }
+  mark(view, inspection)
+  mark(visible, inspection)
   return view
 }
 
-/** The token stays where it was, for records that are passed on; properties are covered without being listed. */
-function coveredByName(headers: Readonly<Record<string, HeaderValue>>): ReadonlySet<string> {
-  const names = new Set<string>([TOKEN_HEADER])
-  for (const [name] of PROPERTY_HEADERS) if (isText(headers[name])) names.add(name)
-  return names
+const NONE: ReadonlySet<string> = new Set()
+
+/** Properties are covered without being listed. */
+function coveredByName({ properties }: ReceivedMessage): ReadonlySet<string> {
+  if (properties === NO_PROPERTIES) return NONE
+  const names = PROPERTY_HEADERS.filter(([, property]) => properties?.[property] !== undefined)
+  return new Set(names.map(([name]) => name))
 }
 
-/** Takes what is a property out of the headers. A list or null is none, and is covered only if it is listed. */
-function takeProperties(key: unknown, headers: Record<string, HeaderValue>): CoveredProperties {
-  const properties: Record<string, string | Uint8Array> = {}
-  if (isText(key)) properties.key = key
+const NO_PROPERTIES: CoveredProperties = Object.freeze({})
+
+/** The key, and what of the headers is a property: text or bytes. A list or null is none, and is covered only if it is listed. */
+function propertiesOf(key: unknown, headers: Readonly<Record<string, HeaderValue>> | undefined): CoveredProperties {
+  let properties: { -readonly [Name in keyof CoveredProperties]: CoveredProperties[Name] } | undefined
+  if (isText(key)) properties = { key }
+  if (headers === undefined) return properties ?? NO_PROPERTIES
   for (const [name, property] of PROPERTY_HEADERS) {
     const value = headers[name]
     if (!isText(value)) continue
+    properties ??= {}
     properties[property] = value
-    delete headers[name]
   }
-  return properties
+  return properties ?? NO_PROPERTIES
 }
 
 function isText(value: unknown): value is string | Uint8Array {
@@ -155,24 +179,26 @@ function bodyOf(value: unknown): Uint8Array | null {
   return value instanceof Uint8Array ? value : null
 }
 
-/**
- * Headers without a prototype. kafkajs looks a name up before it adds a value, so what it gives for names such as
- * `constructor` begins with what every object inherits.
- */
+/** Headers without a prototype. */
 export function copyTable(headers: object | undefined | null): Record<string, HeaderValue> {
   const copy: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    if (!(name in Object.prototype) || !Array.isArray(value)) {
-      copy[name] = value as HeaderValue
-      continue
-    }
-    const sent: HeaderValue[] = value.filter((item) => item === null || isText(item))
-    copy[name] = sent.length === 1 ? sent[0] : sent
-  }
+  for (const name of Object.keys(headers ?? {})) copy[name] = headerOf(headers as object, name)
   return copy
 }
 
-/** Also for the name `__proto__`, which an assignment would not make a property of. */
-function define(target: object, name: string, value: unknown): void {
-  Object.defineProperty(target, name, { value, configurable: true, enumerable: true, writable: true })
+/**
+ * The value of a header. kafkajs looks a name up before it adds a value, so what it gives for names such as `constructor`
+ * begins with what every object inherits.
+ */
+function headerOf(headers: object, name: string): HeaderValue {
+  const value = (headers as Record<string, HeaderValue>)[name]
+  if (!(name in Object.prototype) || !Array.isArray(value)) return value
+  const sent: HeaderValue[] = value.filter((item) => item === null || isText(item))
+  return sent.length === 1 ? sent[0] : sent
+}
+
+/** An assignment would not make a property of the name `__proto__`. */
+function define(target: Record<string, unknown>, name: string, value: unknown): void {
+  if (name !== '__proto__') target[name] = value
+  else Object.defineProperty(target, name, { value, configurable: true, enumerable: true, writable: true })
 }

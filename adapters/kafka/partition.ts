@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events'
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
 import type { DeadLetter } from '../../src/dead-letter.ts'
-import { type Admission, type Delivery, Guard, type Outcome } from '../../src/guard.ts'
+import { type Delivery, Guard, type Outcome } from '../../src/guard.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import type { KafkaMessage } from './client.ts'
 import type { KafkaRecord } from './index.ts'
-import { toReceived } from './message.ts'
+import { destinationOf, toReceived } from './message.ts'
 
 /** What the partitions of a consumer have in common. */
 export interface PartitionSetup {
@@ -13,7 +14,15 @@ export interface PartitionSetup {
   readonly options: ConsumerOptions<KafkaRecord>
   /** the consumer group, as far as it is known yet */
   groupId(): string | undefined
+  /** aborts when the consumer has ended */
+  leaseSignal(): AbortSignal
   storeDeadLetter(letter: DeadLetter<KafkaRecord>): Promise<void>
+}
+
+/** What a handler has in hand. */
+export interface InHand {
+  /** The user is through with everything up to this offset. False: the replay store was not told. */
+  commitUpTo(offset: bigint): boolean | Promise<boolean>
 }
 
 /** The records of one partition: they are decided in order, and what waits there holds up no other partition. */
@@ -21,12 +30,12 @@ export class Partition {
   readonly topic: string
   readonly number: number
   readonly #setup: PartitionSetup
-  /** handed over and not settled, by offset */
-  readonly #inHand = new Map<bigint, Admission>()
+  readonly #deliveredBy: readonly string[]
+  readonly #inHand = new Set<InHand>()
   /** aborts when what is held has to be let go */
   #hold = newAbort()
-  /** aborts when commits that the replay store has not taken are given up */
-  #leases = newAbort()
+  /** aborts when nobody may wait for commits any longer */
+  #wait = newAbort()
   #guard: Guard<KafkaRecord> | undefined
   #sought = false
   #leftBehind: string | undefined
@@ -35,6 +44,7 @@ export class Partition {
     this.topic = topic
     this.number = number
     this.#setup = setup
+    this.#deliveredBy = [destinationOf(topic)]
   }
 
   get verifier(): Verifier {
@@ -51,14 +61,14 @@ export class Partition {
     return this.#guard?.turn
   }
 
-  /** Lets go of what is held. What is in hand can still be settled, if the replay store takes its commit. */
+  /** Lets go of what is held, and of what waits for a commit to be written. What is in hand can still be settled. */
   letGo(): void {
-    this.#leases.abort()
-    this.#leases = newAbort()
+    this.#wait.abort()
+    this.#wait = newAbort()
     this.letGoOfHeld()
   }
 
-  /** The same, but commits of what is in hand are tried until the replay store takes them. */
+  /** Lets go of what is held. What waits for a commit to be written goes on waiting. */
   letGoOfHeld(): void {
     this.#hold.abort()
     this.#hold = newAbort()
@@ -87,61 +97,46 @@ export class Partition {
     return this.#leftBehind === String(offset)
   }
 
-  receive(
-    message: KafkaMessage,
-    hooks: Pick<Delivery<KafkaRecord>, 'handle' | 'acknowledge' | 'held'>,
-  ): Outcome | Promise<Outcome> {
-    const { verifier, options } = this.#setup
-    const { signal } = this
-    const { deadLetter, ...others } = options
-    const store = deadLetter ?? this.#setup.storeDeadLetter
-    this.#guard ??= new Guard<KafkaRecord>(verifier, { ...others, signal, leaseSignal: this.#leases.signal })
-    let leave: (outcome: 'let-go') => void = () => undefined
-    const outcome = this.#guard.receive({
-      received: toReceived(this.topic, this.number, message, this.#setup.groupId()),
-      native: { topic: this.topic, partition: this.number, message },
-      deadLetter: async (letter) => {
-        const storing = store(letter)
-        leaveLate(storing, signal, () => leave('let-go'))
-        await storing
-      },
-      ...hooks,
+  /** A record, for its delivery. */
+  read(message: KafkaMessage): ReceivedMessage {
+    return toReceived(this.topic, this.number, message, this.#setup.groupId(), this.#deliveredBy)
+  }
+
+  receive(delivery: Delivery<KafkaRecord>): Outcome | Promise<Outcome> {
+    const { verifier, options, leaseSignal } = this.#setup
+    this.#guard ??= new Guard(verifier, { ...options, signal: this.signal, leaseSignal: leaseSignal() })
+    return this.#guard.receive(delivery)
+  }
+
+  /** Resolves when the letter is stored. */
+  async store(letter: DeadLetter<KafkaRecord>): Promise<void> {
+    await this.#setup.storeDeadLetter(letter)
+  }
+
+  /** From now until it is put down, committing an offset commits what is in hand up to there. */
+  take(inHand: InHand): void {
+    this.#inHand.add(inHand)
+  }
+
+  putDown(inHand: InHand): void {
+    this.#inHand.delete(inHand)
+  }
+
+  /** False: the replay store was not told of all that the user is through with. */
+  async commitUpTo(offset: bigint): Promise<boolean> {
+    const committed = await Promise.all([...this.#inHand].map((inHand) => this.committed(inHand.commitUpTo(offset))))
+    return committed.every((one) => one)
+  }
+
+  /** Waits for a commit to be written. False: the wait was given up. The commit itself is not: the effect has happened. */
+  committed(commit: boolean | Promise<boolean>): boolean | Promise<boolean> {
+    if (!(commit instanceof Promise)) return commit
+    const { signal } = this.#wait
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => resolve(false)
+      signal.addEventListener('abort', giveUp, { once: true })
+      commit.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
     })
-    if (!(outcome instanceof Promise)) return outcome
-    return new Promise<Outcome>((resolve, reject) => {
-      leave = resolve
-      outcome.then(resolve, reject)
-    })
-  }
-
-  /** Remembers what the user got, so that committing its offset commits its token. */
-  handOver(offset: string, admission: Admission): void {
-    this.#inHand.set(BigInt(offset), admission)
-  }
-
-  /** The user is through with everything up to this offset. False: the replay store could not be told. */
-  commitUpTo(offset: bigint): boolean | Promise<boolean> {
-    const pending: Promise<boolean>[] = []
-    for (const [at, admission] of this.#inHand) {
-      if (at > offset) continue
-      this.#inHand.delete(at)
-      const committed = admission.commit()
-      if (committed instanceof Promise) pending.push(committed)
-      else if (!committed) return false
-    }
-    if (pending.length === 0) return true
-    return Promise.all(pending).then((all) => all.every((committed) => committed))
-  }
-
-  /** The user is not through with these. */
-  async release(offsets: Iterable<string>): Promise<void> {
-    const released: (void | Promise<void>)[] = []
-    for (const offset of offsets) {
-      const admission = this.#inHand.get(BigInt(offset))
-      this.#inHand.delete(BigInt(offset))
-      released.push(admission?.release())
-    }
-    await Promise.all(released)
   }
 }
 
@@ -150,22 +145,4 @@ function newAbort(): AbortController {
   const abort = new AbortController()
   setMaxListeners(0, abort.signal)
   return abort
-}
-
-/** How long a dead letter that is being written may still take when its record is let go. */
-const PATIENCE_MS = 2_000
-
-/** A dead letter under way does not keep the client from ending: whoever gets the record next writes it again. */
-function leaveLate(storing: Promise<void>, signal: AbortSignal, leave: () => void): void {
-  let timer: NodeJS.Timeout | undefined
-  const letGo = (): void => {
-    timer = setTimeout(leave, PATIENCE_MS)
-  }
-  if (signal.aborted) letGo()
-  else signal.addEventListener('abort', letGo, { once: true })
-  const stop = (): void => {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', letGo)
-  }
-  storing.then(stop, stop)
 }

@@ -5,7 +5,7 @@ import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override, wrapOnce } from '../../src/wrapping.ts'
 import { isConfluent, type OutgoingMessage, type ProducerLike, type SenderLike, type TopicMessages } from './client.ts'
-import { copyBytes, copyToBytes, setToken, snapshot, toMessage } from './message.ts'
+import { copyBytes, copyToBytes, destinationOf, setToken, snapshot, toMessage } from './message.ts'
 
 export interface ProducerOptions {
   /**
@@ -30,8 +30,8 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
   const confluent = isConfluent(producer)
   const signAll: SignAll = (entries) => {
     const copies: OutgoingMessage[] = []
-    const messages: Message[] = []
-    const read = (topic: string, message: OutgoingMessage): OutgoingMessage => {
+    const unsigned: Message[] = []
+    const read = (topic: string, destination: string, message: OutgoingMessage): OutgoingMessage => {
       const copy = snapshot(message, confluent ? copyToBytes : copyBytes)
       if (confluent) checkHeaders(topic, copy)
       if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
@@ -40,18 +40,19 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
         return copy
       }
       copies.push(copy)
-      messages.push(toMessage(topic, copy))
+      unsigned.push(toMessage(destination, copy))
       return copy
     }
-    const all = entries.map((entry) =>
-      isTopicMessages(entry)
-        ? {
-            ...entry,
-            messages: entry.messages.map((message) => (isObject(message) ? read(entry.topic, message) : message)),
-          }
-        : entry,
-    )
-    const tokens = options.batch ? signer.signBatch(messages) : messages.map((message) => signer.sign(message))
+    const all = entries.map((entry) => {
+      if (!isTopicMessages(entry)) return entry
+      const { topic } = entry
+      const destination = destinationOf(topic)
+      const messages = entry.messages.map((message) =>
+        isObject(message) ? read(topic, destination, message) : message,
+      )
+      return { ...entry, messages }
+    })
+    const tokens = options.batch ? signer.signBatch(unsigned) : unsigned.map((message) => signer.sign(message))
     for (const [index, copy] of copies.entries()) setToken(copy, tokens[index] as string)
     return all
   }

@@ -40,14 +40,16 @@ function makeLog(kinds: readonly Kind[]): (KafkaMessage & { isControlRecord: boo
 /** What the user's code does with a batch. */
 interface Habit {
   readonly autoResolve: boolean
-  /** fails or leaves after so many records, then never again */
-  readonly troubles: readonly { readonly after: number; readonly how: 'throws' | 'leaves' }[]
+  /** fails, leaves or pauses after so many records, then never again */
+  readonly troubles: readonly { readonly after: number; readonly how: 'throws' | 'leaves' | 'pauses' }[]
   readonly resolves: 'each' | 'at the end'
 }
 
 const habits: fc.Arbitrary<Habit> = fc.record({
   autoResolve: fc.boolean(),
-  troubles: fc.array(fc.record({ after: fc.nat(12), how: fc.constantFrom('throws', 'leaves') }), { maxLength: 4 }),
+  troubles: fc.array(fc.record({ after: fc.nat(12), how: fc.constantFrom('throws', 'leaves', 'pauses') }), {
+    maxLength: 4,
+  }),
   resolves: fc.constantFrom('each', 'at the end'),
 })
 const logs = fc.array(
@@ -81,6 +83,7 @@ describe('eachBatch', () => {
             verifier,
             options: { onVerdict: () => undefined },
             groupId: () => 'group',
+            leaseSignal: () => new AbortController().signal,
             storeDeadLetter: async ({ message: { message } }) => {
               for (let turns = Number(message.offset) % 4; turns > 0; turns--) await turn()
               const body = String(message.value)
@@ -123,14 +126,24 @@ describe('eachBatch', () => {
               commitOffsetsIfNecessary: async () => undefined,
               isRunning: () => true,
               isStale: () => false,
-              pause: () => undefined,
+              pause: () => {
+                paused = true
+              },
             }
+            let paused = false
             const bug = new Error('a bug')
-            const eachBatch = async ({ batch: seen, resolveOffset: resolve }: EachBatchPayload): Promise<void> => {
+            const eachBatch = async ({
+              batch: seen,
+              resolveOffset: resolve,
+              pause,
+            }: EachBatchPayload): Promise<void> => {
+              // What is paused gets nothing more before it is fetched again.
+              expect(paused).toBe(false)
               expect(seen).toBeInstanceOf(Batch)
               const trouble = troubles.shift()
               for (const [index, message] of seen.messages.entries()) {
                 if (trouble?.after === index && trouble.how === 'throws') throw bug
+                if (trouble?.after === index && trouble.how === 'pauses') pause()
                 // Leaving says that all is done where the client resolves by itself.
                 if (trouble?.after === index && trouble.how === 'leaves' && !habit.autoResolve) return
                 await turn()

@@ -23,7 +23,7 @@ function arrived(message: object): KafkaMessage {
 
 function signed(message: object): KafkaMessage {
   const copy = snapshot(message as never)
-  setToken(copy, signer.sign(toMessage('orders', copy)))
+  setToken(copy, signer.sign(toMessage('kafka:orders', copy)))
   return arrived(copy)
 }
 
@@ -84,8 +84,9 @@ describe('records', () => {
       'content-encoding': [Buffer.from('a'), Buffer.from('b')],
     }
     const full = { ...message, headers: { ...message.headers, ...more } }
-    const verified = verifier.check(toReceived('orders', 0, full, 'billing')) as Verified
-    const view = toView(full, verified, { verdict: { outcome: 'unsigned' }, release })
+    const received = toReceived('orders', 0, full, 'billing')
+    const verified = verifier.check(received) as Verified
+    const view = toView(full, received, verified, { outcome: 'unsigned' }, release)
     expect(Object.keys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'queueauth', 'traceparent'])
     expect(Object.keys(unsignedHeaders(view)).sort()).toEqual(['content-encoding', 'x-admin'])
     expect([view.offset, view.timestamp, String(view.key)]).toEqual(['7', '1', 'k'])
