@@ -78,12 +78,13 @@ function snapshot(message: ReceivedMessage): ReceivedMessage {
   }
 }
 
-function handledMessage(message: ReceivedMessage, { verdict, verified, release }: Admission): HandledMessage {
+function handledMessage(message: ReceivedMessage, admission: Admission): HandledMessage {
   const { queue, payload, properties = {}, headers, deliveredBy } = message
+  const { verdict, verified } = admission
   const asIs = { visible: { ...headers }, unsigned: {} }
   const split = verified === undefined ? asIs : splitHeaders(headers, verified.coveredHeaders, NO_BROKER_HEADERS)
   const destination = verified?.sender.destination ?? deliveredBy[0]
   const view: HandledMessage = { queue, destination, payload, properties, headers: split.visible }
-  mark(view, { verdict, unsignedHeaders: split.unsigned, release })
+  mark(view, { verdict, unsignedHeaders: split.unsigned, lease: admission })
   return view
 }

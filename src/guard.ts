@@ -27,8 +27,8 @@ export interface Delivery<Native = unknown> {
   handle(admission: Admission): void | Promise<void>
   /** Settles the message without handling it; its dead letter, if any, is stored by then. */
   acknowledge(): void | Promise<void>
-  /** Leaves the message to the broker's own dead-lettering. Absent: the transport has none. */
-  reject?(): void | Promise<void>
+  /** Leaves the message to the broker's own dead-lettering. Undefined: the transport has none. */
+  readonly reject?: (() => void | Promise<void>) | undefined
   /**
    * Stores a dead letter and resolves when the transport confirmed it. Rejecting means: not stored, try again; with
    * {@link UnstorableError}: it can never be stored.
@@ -39,10 +39,25 @@ export interface Delivery<Native = unknown> {
 }
 
 /** The permission to handle a message, and what has to be said when that is over. */
-export interface Admission extends Lease {
+export class Admission implements Lease {
   readonly verdict: Verdict
   /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
   readonly verified: Verified | undefined
+  readonly #lease: Lease
+
+  constructor(verdict: Verdict, verified: Verified | undefined, lease: Lease) {
+    this.verdict = verdict
+    this.verified = verified
+    this.#lease = lease
+  }
+
+  commit(): boolean | Promise<boolean> {
+    return this.#lease.commit()
+  }
+
+  release(): void | Promise<void> {
+    return this.#lease.release()
+  }
 }
 
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
@@ -192,7 +207,7 @@ export class Guard<Native = unknown> {
       return released.then(() => this.#turnDown(arrival, late))
     }
     this.#reporter.verdict(delivery, verdict)
-    const handled = delivery.handle({ verdict, verified, commit: lease.commit, release: lease.release })
+    const handled = delivery.handle(new Admission(verdict, verified, lease))
     return handled instanceof Promise ? handled.then(() => 'handled') : 'handled'
   }
 

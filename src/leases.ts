@@ -19,7 +19,8 @@ export class Leases {
   readonly #leaseSeconds: number
   readonly #givenUp: AbortSignal | undefined
   readonly #over: AbortSignal | undefined
-  readonly #claims = new Set<ReplayClaim>()
+  /** in no order, each knowing its place: a Set that is filled and emptied again makes new tables all the time */
+  readonly #held: HeldLease[] = []
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -37,22 +38,10 @@ export class Leases {
 
   /** @param retentionSeconds how long the message is remembered once it is committed */
   hold(claim: ReplayClaim, retentionSeconds: number): Lease {
-    let ended: boolean | Promise<boolean> | undefined
-    this.#claims.add(claim)
+    const lease = new HeldLease(this, claim, retentionSeconds, this.#held.length)
+    this.#held.push(lease)
     if (!this.#closed) this.#timer ??= setInterval(() => this.#renew(), (this.#leaseSeconds * 1000) / 3).unref()
-    return {
-      commit: () => {
-        ended ??= this.#commit(claim, retentionSeconds)
-        return ended
-      },
-      release: () => {
-        if (ended !== undefined) return
-        // Nothing is left to commit: whoever says so afterwards may acknowledge.
-        ended = true
-        this.#forget(claim)
-        return this.#release(claim)
-      },
-    }
+    return lease
   }
 
   /** Renews nothing any more. What is in hand can still be committed or released. */
@@ -62,43 +51,60 @@ export class Leases {
     this.#timer = undefined
   }
 
-  #forget(claim: ReplayClaim): void {
-    this.#claims.delete(claim)
-  }
-
-  #commit(claim: ReplayClaim, retentionSeconds: number): boolean | Promise<boolean> {
+  /** Of a lease that was not ended before. */
+  commit(lease: HeldLease): boolean | Promise<boolean> {
     try {
-      const result = this.#store.commit(claim, retentionSeconds)
+      const result = this.#store.commit(lease.claim, lease.retentionSeconds)
       if (typeof result !== 'string') {
         return Promise.resolve(result).then(
-          () => this.#committed(claim),
-          () => this.#commitLater(claim, retentionSeconds),
+          () => this.#committed(lease),
+          () => this.#commitLater(lease),
         )
       }
     } catch {
-      return this.#commitLater(claim, retentionSeconds)
+      return this.#commitLater(lease)
     }
-    return this.#committed(claim)
+    return this.#committed(lease)
+  }
+
+  /** Of a lease that was not ended before. */
+  release(lease: HeldLease): void | Promise<void> {
+    this.#forget(lease)
+    let released: void | Promise<void>
+    try {
+      released = this.#store.release(lease.claim)
+    } catch {
+      // The store is unreachable. The lease runs out by itself, and the message is taken over then.
+      return
+    }
+    if (released instanceof Promise) return this.#attempt(() => released)
+  }
+
+  #forget(lease: HeldLease): void {
+    const last = this.#held.pop() as HeldLease
+    if (last === lease) return
+    this.#held[lease.place] = last
+    last.place = lease.place
   }
 
   /** Lost to another owner or not: the effect has happened, so the message may be acknowledged. */
-  #committed(claim: ReplayClaim): true {
-    this.#forget(claim)
+  #committed(lease: HeldLease): true {
+    this.#forget(lease)
     return true
   }
 
   /** The effect has happened but is not written down: acknowledging now would let a copy through. */
-  async #commitLater(claim: ReplayClaim, retentionSeconds: number): Promise<boolean> {
+  async #commitLater(lease: HeldLease): Promise<boolean> {
     for (let attempt = 0; ; attempt++) {
       try {
         await sleep(backOff(attempt), undefined, { ...(this.#givenUp && { signal: this.#givenUp }) })
       } catch {
-        this.#forget(claim)
+        this.#forget(lease)
         return false
       }
       try {
-        await this.#store.commit(claim, retentionSeconds)
-        return this.#committed(claim)
+        await this.#store.commit(lease.claim, lease.retentionSeconds)
+        return this.#committed(lease)
       } catch {
         // Still unreachable: the loop waits longer and tries again.
       }
@@ -109,30 +115,48 @@ export class Leases {
     try {
       await action()
     } catch {
-      // The store is unreachable. The lease runs out by itself, and the message is taken over then.
-    }
-  }
-
-  #release(claim: ReplayClaim): void | Promise<void> {
-    let released: void | Promise<void>
-    try {
-      released = this.#store.release(claim)
-    } catch {
       // As above: the lease runs out.
-      return
     }
-    if (released instanceof Promise) return this.#attempt(() => released)
   }
 
   /** The timer ends when there was nothing to do: winding it up for every message would cost more than all the rest. */
   #renew(): void {
     if (this.#over?.aborted) this.close()
     if (this.#closed) return
-    if (this.#claims.size === 0) {
+    if (this.#held.length === 0) {
       clearInterval(this.#timer)
       this.#timer = undefined
       return
     }
-    for (const claim of this.#claims) void this.#attempt(() => this.#store.renew(claim))
+    for (const { claim } of [...this.#held]) void this.#attempt(() => this.#store.renew(claim))
+  }
+}
+
+/** A message in hand. */
+class HeldLease implements Lease {
+  readonly claim: ReplayClaim
+  readonly retentionSeconds: number
+  /** among all that are held */
+  place: number
+  readonly #leases: Leases
+  #ended: boolean | Promise<boolean> | undefined
+
+  constructor(leases: Leases, claim: ReplayClaim, retentionSeconds: number, place: number) {
+    this.#leases = leases
+    this.claim = claim
+    this.retentionSeconds = retentionSeconds
+    this.place = place
+  }
+
+  commit(): boolean | Promise<boolean> {
+    this.#ended ??= this.#leases.commit(this)
+    return this.#ended
+  }
+
+  release(): void | Promise<void> {
+    if (this.#ended !== undefined) return
+    // Nothing is left to commit: whoever says so afterwards may acknowledge.
+    this.#ended = true
+    return this.#leases.release(this)
   }
 }

@@ -1,4 +1,5 @@
 import { AuthorizedKeys } from './authorized-keys/authorized-keys.ts'
+import { NO_LEASE } from './leases.ts'
 import { Signer } from './signer.ts'
 import { mark } from './verdict.ts'
 import { Verifier } from './verifier.ts'
@@ -34,6 +35,6 @@ export function sentBy<Message extends object>(service: string, message: Message
     issuedAt: new Date(),
     destination: 'memory:test',
   }
-  mark(message, { verdict: { outcome: 'authorized', sender }, unsignedHeaders: {}, release: () => undefined })
+  mark(message, { verdict: { outcome: 'authorized', sender }, unsignedHeaders: {}, lease: NO_LEASE })
   return message
 }

@@ -48,16 +48,13 @@ export interface Inspection {
   readonly verdict: Verdict
   /** headers and properties that no signature covers */
   readonly unsignedHeaders: Headers
-  /** lets the message's id go, so that its copy on a retry queue is handled */
-  readonly release: () => void | Promise<void>
-  /** for transports where a message is settled by a number that stands for another one elsewhere */
-  readonly handedOver?: HandedOver | undefined
-}
-
-/** What a message was handed over with, and a signal that aborts when the channel it came by is gone. */
-export interface HandedOver {
+  /** releasing it lets the message's id go, so that its copy on a retry queue is handled */
   readonly lease: Lease
-  readonly gone: AbortSignal
+  /**
+   * aborts when the channel it came by is gone: for transports where a message is settled by a number that stands for
+   * another one elsewhere
+   */
+  readonly gone?: AbortSignal | undefined
 }
 
 /**
@@ -103,5 +100,5 @@ export function unsignedHeaders(message: object): Headers {
  * now on, so the copy is handled and not skipped as a duplicate. A wrapped producer does it by itself.
  */
 export async function releaseForRetry(message: object): Promise<void> {
-  await inspectionOf(message)?.release()
+  await inspectionOf(message)?.lease.release()
 }

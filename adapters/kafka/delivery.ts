@@ -35,8 +35,8 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   }
 
   /** What the handler gets. */
-  view({ verdict, verified, release }: Admission): KafkaMessage {
-    return toView(this.message, this.received, verified, verdict, release)
+  view(admission: Admission): KafkaMessage {
+    return toView(this.message, this.received, admission)
   }
 }
 

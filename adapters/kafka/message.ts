@@ -1,3 +1,4 @@
+import type { Admission } from '../../src/guard.ts'
 import {
   address,
   type CoveredProperties,
@@ -7,8 +8,7 @@ import {
   type ReceivedMessage,
   TOKEN_HEADER,
 } from '../../src/message.ts'
-import { type Inspection, mark, type Verdict } from '../../src/verdict.ts'
-import type { Verified } from '../../src/verifier.ts'
+import { mark } from '../../src/verdict.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { KafkaMessage, OutgoingMessage } from './client.ts'
 
@@ -117,28 +117,23 @@ export function toReceived(
 }
 
 /**
- * The record the handler gets: what was signed, and the broker's own offset, timestamp and the like. With `verified`
- * undefined it is passed as it came.
+ * The record the handler gets: what was signed, and the broker's own offset, timestamp and the like; or as it came, where
+ * the policy lets it pass unverified.
  */
-export function toView(
-  message: KafkaMessage,
-  received: ReceivedMessage,
-  verified: Verified | undefined,
-  verdict: Verdict,
-  release: Inspection['release'],
-): KafkaMessage {
+export function toView(message: KafkaMessage, received: ReceivedMessage, admission: Admission): KafkaMessage {
+  const { verdict, verified } = admission
   // Object.assign, since an object that was spread has no hidden class to share: a mark on it costs a new one.
   const view: { -readonly [Name in keyof KafkaMessage]: KafkaMessage[Name] } = Object.assign({}, message)
   if (verified === undefined) {
     if (message.headers !== undefined) view.headers = { ...message.headers }
-    mark(view, { verdict, unsignedHeaders: NO_HEADERS, release })
+    mark(view, { verdict, unsignedHeaders: NO_HEADERS, lease: admission })
     return view
   }
   const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, coveredByName(received))
   // The token stays, for records that are passed on.
   visible[TOKEN_HEADER] = received.token as HeaderValue
   view.headers = visible
-  const inspection = { verdict, unsignedHeaders: unsigned, release }
+  const inspection = { verdict, unsignedHeaders: unsigned, lease: admission }
   mark(view, inspection)
   mark(visible, inspection)
   return view

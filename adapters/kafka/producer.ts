@@ -36,7 +36,7 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
       if (confluent) checkHeaders(topic, copy)
       if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
         // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-        void (inspectionOf(message) ?? inspectionOf(message.headers))?.release()
+        void (inspectionOf(message) ?? inspectionOf(message.headers))?.lease.release()
         return copy
       }
       copies.push(copy)

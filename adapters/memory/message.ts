@@ -46,13 +46,14 @@ export function toReceived(message: MemoryMessage): ReceivedMessage {
 const KEPT: ReadonlySet<string> = new Set([TOKEN_HEADER])
 
 /** What the handler gets: the signed parts only, or the message as it came where the policy lets it pass unverified. */
-export function toHandled(message: MemoryMessage, { verdict, verified, release }: Admission): MemoryMessage {
+export function toHandled(message: MemoryMessage, admission: Admission): MemoryMessage {
+  const { verdict, verified } = admission
   const { visible, unsigned } =
     verified === undefined
       ? { visible: { ...message.headers }, unsigned: {} }
       : splitHeaders(message.headers, verified.coveredHeaders, KEPT)
   const handled: MemoryMessage = { ...message, headers: visible }
-  mark(handled, { verdict, unsignedHeaders: unsigned, release })
+  mark(handled, { verdict, unsignedHeaders: unsigned, lease: admission })
   return handled
 }
 

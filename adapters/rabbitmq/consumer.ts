@@ -6,9 +6,23 @@ import type { Admission } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
-import { deliveryOf } from './delivery.ts'
+import { AmqpDelivery } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
 import type { ReadQueue } from './queue.ts'
+
+/** What a consumer was sent. */
+class ConsumedDelivery extends AmqpDelivery {
+  readonly #consumer: GuardedConsumer
+
+  constructor(channel: GuardedChannel, from: ReadQueue, raw: AmqpMessage, consumer: GuardedConsumer) {
+    super(channel, from, raw)
+    this.#consumer = consumer
+  }
+
+  handle(admission: Admission): void | Promise<void> {
+    return this.#consumer.handle(this, admission)
+  }
+}
 
 /** One `consume`: guards its deliveries, keeps those that cannot be judged now, and gives them back before it is too late. */
 export class GuardedConsumer {
@@ -55,9 +69,7 @@ export class GuardedConsumer {
     if (this.#channel.closing) return
     const { noAck } = this.#from
     if (!noAck) this.#channel.settlements.withhold(raw)
-    const outcome = this.#holds.guard.receive(
-      deliveryOf(this.#channel, this.#from, raw, (admission, view) => this.#handle(raw, admission, view)),
-    )
+    const outcome = this.#holds.guard.receive(new ConsumedDelivery(this.#channel, this.#from, raw, this))
     if (!(outcome instanceof Promise)) return
     if (!noAck) this.#keep(raw)
     this.#channel.track(
@@ -102,14 +114,16 @@ export class GuardedConsumer {
     else void turn.then(tell).catch((error) => this.#channel.userThrew(error))
   }
 
-  #handle(raw: AmqpMessage, admission: Admission, view: () => AmqpMessage): void | Promise<void> {
-    this.#kept.delete(raw)
+  /** The guard admits a delivery. */
+  handle(delivery: AmqpDelivery, admission: Admission): void | Promise<void> {
+    const raw = delivery.native
+    if (this.#kept.size > 0) this.#kept.delete(raw)
     const { noAck } = this.#from
     if (!noAck && this.#stopping.signal.aborted) return this.#decline(raw, admission)
     // It comes again: the broker has it back, or is about to.
     if (!noAck && !this.#channel.settlements.handOver(raw, admission)) return admission.release()
     try {
-      this.#onMessage(view())
+      this.#onMessage(delivery.view(admission))
     } catch (error) {
       void admission.release()
       throw error

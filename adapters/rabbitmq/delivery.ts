@@ -1,5 +1,6 @@
+import type { DeadLetter } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
-import type { ReceivedMessage } from '../../src/message.ts'
+import { NO_HEADERS, type ReceivedMessage } from '../../src/message.ts'
 import { mark } from '../../src/verdict.ts'
 import type { GuardedChannel } from './channel.ts'
 import type { AmqpMessage } from './client.ts'
@@ -7,38 +8,47 @@ import { toReceived, toView } from './message.ts'
 import type { ReadQueue } from './queue.ts'
 
 /**
- * A delivery as the guard takes it. Without acknowledgements the broker has forgotten the message already.
- *
- * @param handle gets the message for the handler
+ * A delivery as the guard takes it. Without acknowledgements the broker has forgotten the message already. One object a
+ * message and no closures, as there are many.
  */
-export function deliveryOf(
-  channel: GuardedChannel,
-  { routes, noAck, deadLetters }: ReadQueue,
-  raw: AmqpMessage,
-  handle: (admission: Admission, view: () => AmqpMessage) => void | Promise<void>,
-): Delivery<AmqpMessage> {
-  const received = toReceived(raw, routes)
-  const delivery: Delivery<AmqpMessage> = {
-    received,
-    native: raw,
-    handle: (admission) => handle(admission, () => viewOf(channel, raw, received, admission)),
-    acknowledge: () => (noAck ? undefined : channel.settlements.settle('ack', raw)),
-    deadLetter: (letter) => channel.sink.store(deadLetters, letter),
-  }
-  if (!noAck) delivery.reject = () => channel.settlements.settle('reject', raw)
-  return delivery
-}
+export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
+  readonly native: AmqpMessage
+  readonly received: ReceivedMessage
+  protected readonly channel: GuardedChannel
+  protected readonly from: ReadQueue
 
-/** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
-function viewOf(
-  { gone }: GuardedChannel,
-  raw: AmqpMessage,
-  received: ReceivedMessage,
-  admission: Admission,
-): AmqpMessage {
-  const { verdict, verified, release } = admission
-  const inspection = { verdict, release, handedOver: { lease: admission, gone } }
-  if (verified !== undefined) return toView(raw, received, verified, inspection)
-  mark(raw, { ...inspection, unsignedHeaders: {} })
-  return raw
+  constructor(channel: GuardedChannel, from: ReadQueue, raw: AmqpMessage) {
+    this.native = raw
+    this.received = toReceived(raw, from.routes)
+    this.channel = channel
+    this.from = from
+  }
+
+  abstract handle(admission: Admission): void | Promise<void>
+
+  acknowledge(): void {
+    if (!this.from.noAck) this.channel.settlements.settle('ack', this.native)
+  }
+
+  get reject(): (() => void) | undefined {
+    return this.from.noAck ? undefined : this.#reject
+  }
+
+  deadLetter(letter: DeadLetter<AmqpMessage>): Promise<void> {
+    return this.channel.sink.store(this.from.deadLetters, letter)
+  }
+
+  /** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
+  view(admission: Admission): AmqpMessage {
+    const { gone } = this.channel
+    if (admission.verified !== undefined) {
+      return toView(this.native, this.received, admission.verified, admission.verdict, admission, gone)
+    }
+    mark(this.native, { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission, gone })
+    return this.native
+  }
+
+  #reject(): void {
+    this.channel.settlements.settle('reject', this.native)
+  }
 }

@@ -1,11 +1,24 @@
+import type { Admission } from '../../src/guard.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke } from './client.ts'
-import { deliveryOf } from './delivery.ts'
+import { AmqpDelivery } from './delivery.ts'
 import { Holds } from './holds.ts'
 import type { ReadQueue } from './queue.ts'
 
 /** How many rejected messages one `get` settles before it says that the queue has nothing for it. */
 const MAX_REJECTED = 1_000
+
+/** What a `get` got. */
+class GotDelivery extends AmqpDelivery {
+  /** for the caller; undefined: rejected */
+  handed: AmqpMessage | undefined
+
+  handle(admission: Admission): void | Promise<void> {
+    if (this.from.noAck) void admission.commit()
+    else if (!this.channel.settlements.handOver(this.native, admission)) return admission.release()
+    this.handed = this.view(admission)
+  }
+}
 
 /** The `get`s of a channel: settle a rejected message and look again. */
 export class GuardedGets {
@@ -57,22 +70,15 @@ export class GuardedGets {
 
   /** The message, checked; undefined: rejected and settled; false: it cannot be judged and was given back. */
   async #judge(from: ReadQueue, raw: AmqpMessage): Promise<AmqpMessage | undefined | false> {
-    const { verifier, options, gone, settlements, maxHoldMs } = this.#channel
+    const { verifier, options, gone, maxHoldMs } = this.#channel
     this.#holds ??= new Holds(verifier, options, gone)
-    const holds = this.#holds
-    let view: AmqpMessage | undefined
-    const outcome = holds.guard.receive(
-      deliveryOf(this.#channel, from, raw, (admission, viewed) => {
-        if (from.noAck) void admission.commit()
-        else if (!settlements.handOver(raw, admission)) return admission.release()
-        view = viewed()
-      }),
-    )
-    if (!(outcome instanceof Promise)) return view
+    const got = new GotDelivery(this.#channel, from, raw)
+    const outcome = this.#holds.guard.receive(got)
+    if (!(outcome instanceof Promise)) return got.handed
     this.#channel.track(outcome)
     const timer = setTimeout(() => this.#letGo(), maxHoldMs).unref()
     try {
-      if ((await outcome) !== 'let-go') return view
+      if ((await outcome) !== 'let-go') return got.handed
     } finally {
       clearTimeout(timer)
     }

@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import type { HeaderValue } from '../../src/message.ts'
+import { type HeaderValue, TOKEN_HEADER } from '../../src/message.ts'
 
 /** AMQP header tables as the core sees them, without a prototype, so that `__proto__` is a name like any other. Pure. */
 
@@ -77,6 +77,13 @@ function taggedValue(tagged: { '!': unknown; value?: unknown }, depth: number): 
  */
 export function receivedTable(table: object | undefined | null, except?: string): Table {
   return copyReceived(table ?? {}, emptyTable(), 0, except)
+}
+
+/** Whether a table that was received has one name, the token's: most have. */
+export function isTokenOnly(table: object | undefined | null): boolean {
+  if (table === undefined || table === null || Object.getPrototypeOf(table) !== Object.prototype) return false
+  const names = Object.keys(table)
+  return names.length === 1 && names[0] === TOKEN_HEADER
 }
 
 /** One value of such a table; undefined where it has none of its own. */

@@ -1,11 +1,12 @@
+import type { Lease } from '../../src/leases.ts'
 import type { CoveredProperties, Headers, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
-import { address, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
+import { address, NO_HEADERS, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
 import { printable } from '../../src/text.ts'
-import { type Inspection, mark } from '../../src/verdict.ts'
+import { mark, type Verdict } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verifier.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
-import { isFlat, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
+import { isFlat, isTokenOnly, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -56,7 +57,7 @@ export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
     token: receivedEntry(headers, TOKEN_HEADER),
     payload: raw.content,
     properties: coveredProperties(raw.properties),
-    headers: receivedTable(headers, TOKEN_HEADER),
+    headers: isTokenOnly(headers) ? NO_HEADERS : receivedTable(headers, TOKEN_HEADER),
     origin,
   }
 }
@@ -111,14 +112,17 @@ export function toView(
   raw: AmqpMessage,
   received: ReceivedMessage,
   verified: Verified,
-  inspection: Omit<Inspection, 'unsignedHeaders'>,
+  verdict: Verdict,
+  lease: Lease,
+  gone: AbortSignal,
 ): AmqpMessage {
   const { properties, fields, content } = raw
   const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, BROKER_HEADERS)
   // A message that is forwarded with its headers carries its token along.
   visible[TOKEN_HEADER] = received.token as HeaderValue
   const view: AmqpMessage = {
-    fields: verified.addressFromToken ? { ...fields, ...signedAddress(verified.sender.destination) } : { ...fields },
+    // Object.assign, since an object that was spread has no hidden class to share.
+    fields: Object.assign({}, fields, verified.addressFromToken && signedAddress(verified.sender.destination)),
     properties: {
       contentType: properties.contentType,
       contentEncoding: properties.contentEncoding,
@@ -138,10 +142,9 @@ export function toView(
     },
     content,
   }
-  const { verdict, release, handedOver } = inspection
-  const full = { verdict, release, handedOver, unsignedHeaders: withProperties(unsigned, properties) }
-  mark(view, full)
-  mark(visible, full)
+  const inspection = { verdict, unsignedHeaders: withProperties(unsigned, properties), lease, gone }
+  mark(view, inspection)
+  mark(visible, inspection)
   return view
 }
 

@@ -26,7 +26,7 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
     if (options === undefined) return plainly()
     if (how.preserveToken && (options.headers[TOKEN_HEADER] ?? undefined) !== undefined) {
       // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-      void inspectionOf((given as PublishOptions).headers)?.release()
+      void inspectionOf((given as PublishOptions).headers)?.lease.release()
       return plainly()
     }
     const message = toMessage(destinations.of(exchange ?? '', routingKey ?? ''), content, options)

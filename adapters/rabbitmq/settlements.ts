@@ -120,10 +120,10 @@ export class Settlements {
 
   #settle(message: AmqpMessage, allUpTo: boolean | undefined, first: First, verb: Verb): void {
     const { deliveryTag } = message.fields
-    const { handedOver } = inspectionOf(message) ?? {}
-    if (handedOver?.gone.aborted && handedOver.gone !== this.#gone) {
+    const inspection = inspectionOf(message)
+    if (inspection?.gone?.aborted && inspection.gone !== this.#gone) {
       // amqp-connection-manager asks the channel of now, where the tag stands for another message. The broker has this one back.
-      const told = first(handedOver.lease)
+      const told = first(inspection.lease)
       if (told instanceof Promise) this.#track(told)
       return
     }

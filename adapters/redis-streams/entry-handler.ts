@@ -209,11 +209,12 @@ export class EntryHandler {
   }
 }
 
-function view(entry: StreamEntry, { body }: ReceivedEntry, { verdict, verified, release }: Admission): StreamMessage {
+function view(entry: StreamEntry, { body }: ReceivedEntry, admission: Admission): StreamMessage {
+  const { verdict, verified } = admission
   const fields = verified === undefined ? entry.fields : body
   const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
   const message: StreamMessage = { ...entry, fields, values }
-  mark(message, { verdict, unsignedHeaders: NO_HEADERS, release })
+  mark(message, { verdict, unsignedHeaders: NO_HEADERS, lease: admission })
   return message
 }
 

@@ -147,14 +147,9 @@ export class GroupReader {
 }
 
 /** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
-function handedEntry(
-  raw: RawEntry,
-  fields: readonly Buffer[],
-  { verdict, release }: Admission,
-  encoding: unknown,
-): unknown {
+function handedEntry(raw: RawEntry, fields: readonly Buffer[], admission: Admission, encoding: unknown): unknown {
   const entry = converted([raw[0], fields, ...raw.slice(2)], encoding) as [unknown, object]
-  const inspection = { verdict, unsignedHeaders: NO_HEADERS, release }
+  const inspection = { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission }
   mark(entry, inspection)
   mark(entry[1], inspection)
   return entry

@@ -68,7 +68,7 @@ describe('with keys and replay state in memory', () => {
     const log: Log = []
     const guard = new Guard(verifierFor())
     const message = fresh()
-    guard.receive(deliveryOf(log, 'a', message, { handle: ({ release }) => void release() }))
+    guard.receive(deliveryOf(log, 'a', message, { handle: (admission) => void admission.release() }))
     guard.receive(deliveryOf(log, 'b', message, { handle: commit }))
     const seekable = fresh({ position: 'topic/0/7' })
     guard.receive(deliveryOf(log, 'c', seekable, { handle: commit }))

@@ -147,10 +147,10 @@ describe('observe', () => {
     const log: Log = []
     const message = fresh()
     for (const received of [message, message, bad(), unsigned(), receivedWith('x')]) {
-      const handle = ({ verified, commit, release }: Admission): void => {
-        expect(verified).toBeUndefined()
-        expect(commit()).toBe(true)
-        expect(release()).toBeUndefined()
+      const handle = (admission: Admission): void => {
+        expect(admission.verified).toBeUndefined()
+        expect(admission.commit()).toBe(true)
+        expect(admission.release()).toBeUndefined()
       }
       expect(guard.receive(deliveryOf(log, 'a', received, { handle }))).toBe('handled')
     }

@@ -3,6 +3,8 @@ import type { KafkaMessage } from '../../../adapters/kafka/client.ts'
 import { FORMS } from '../../../adapters/kafka/dead-letter-form.ts'
 import { setToken, snapshot, toMessage, toReceived, toView } from '../../../adapters/kafka/message.ts'
 import { createDeadLetter } from '../../../src/dead-letter.ts'
+import { Admission } from '../../../src/guard.ts'
+import { NO_LEASE } from '../../../src/leases.ts'
 import { testKeys } from '../../../src/testing.ts'
 import { unsignedHeaders } from '../../../src/verdict.ts'
 import type { Verified } from '../../../src/verifier.ts'
@@ -31,8 +33,6 @@ function codeOf(message: KafkaMessage): string {
   const result = verifier.check(toReceived('orders', 0, message, 'billing'))
   return 'outcome' in result ? ('code' in result ? result.code : result.outcome) : 'authorized'
 }
-
-const release = (): undefined => undefined
 
 describe('records', () => {
   it.each([
@@ -86,7 +86,7 @@ describe('records', () => {
     const full = { ...message, headers: { ...message.headers, ...more } }
     const received = toReceived('orders', 0, full, 'billing')
     const verified = verifier.check(received) as Verified
-    const view = toView(full, received, verified, { outcome: 'unsigned' }, release)
+    const view = toView(full, received, new Admission({ outcome: 'unsigned' }, verified, NO_LEASE))
     expect(Object.keys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'queueauth', 'traceparent'])
     expect(Object.keys(unsignedHeaders(view)).sort()).toEqual(['content-encoding', 'x-admin'])
     expect([view.offset, view.timestamp, String(view.key)]).toEqual(['7', '1', 'k'])
