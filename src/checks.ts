@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import type { AuthorizedKey, AuthorizedLine } from './authorized-keys/snapshot.ts'
 import { leafOf } from './batch/leaf.ts'
-import type { MerkleHasher, ProvenTree } from './batch/merkle.ts'
+import type { MerkleHasher } from './batch/merkle.ts'
+import type { ProvenTree } from './batch/proven-tree.ts'
 import type { PartsDigester } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
@@ -168,7 +169,7 @@ export function checkLeaf(
       const body = payload === null ? undefined : hash('sha256', payload, 'binary')
       const parts = digester.digest(properties, headers, signed.claims.hs ?? NO_NAMES)
       const node = hasher.leaf(leafOf(place.salt, body, parts))
-      return tree.includes(node, place.index, place.path)
+      return tree.includes(node, place.index, place.path, place.siblings)
         ? undefined
         : rejected('proof-invalid', 'the message is not the one that was signed at its place in the batch')
     })

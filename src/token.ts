@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { type Place, parsePlace } from './batch/place.ts'
+import { type Place, PlaceReader } from './batch/place.ts'
 import { parseStrictObject, splitCompact } from './compact-jws.ts'
 import { isCoverableName, MAX_COVERED_HEADERS } from './covered-parts.ts'
 import type { Algorithm } from './keys/algorithms.ts'
@@ -143,6 +143,7 @@ const MAX_KNOWN_HEADERS = 1024
 export class TokenReader {
   readonly #headers = new Map<string, JoseHeader>()
   readonly #known: KnownRoots
+  readonly #places = new PlaceReader(MAX_TOKEN_LENGTH)
 
   /** @param known what was read before of the part that the messages of a batch share */
   constructor(known: KnownRoots) {
@@ -173,7 +174,7 @@ export class TokenReader {
 
   /** `<JWS>~<place>` */
   #batch(text: string, tilde: number): BatchToken | TokenFault {
-    const place = parsePlace(text.slice(tilde + 1))
+    const place = this.#places.read(text, tilde + 1)
     if (place === undefined) return malformed('its place in a batch is not an index and a path')
     const jws = text.slice(0, tilde)
     const signed = this.#known(jws) ?? this.#signed<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { KeySource } from './authorized-keys/snapshot.ts'
+import { MerkleHasher } from './batch/merkle.ts'
 import { RootCache } from './batch/root-cache.ts'
 import {
   algorithmOf,
@@ -86,6 +87,7 @@ export class Verifier {
   #rules: readonly PolicyRule[] | undefined
   readonly #clock: ClockWatch
   readonly #roots = new RootCache()
+  readonly #leaves = new MerkleHasher()
   readonly #tokens = new TokenReader(this.#roots.known)
   readonly #parts = new PartsDigester('base64url')
   readonly #batchedParts = new PartsDigester('binary')
@@ -218,7 +220,7 @@ export class Verifier {
     const altered =
       token.place === undefined
         ? checkContent(received, token.signed.claims, this.#parts)
-        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#roots.hasher, this.#batchedParts)
+        : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#leaves, this.#batchedParts)
     if (altered !== undefined) return { ...altered, ...signer }
     key.usage.lastUsedAt = now
     return {

@@ -1,27 +1,58 @@
-import { fromBase64Url } from '../base64.ts'
+import { decodeBase64Url } from '../base64.ts'
 
 /** Where a message stands in its batch, and how that is written behind the token: `<index>~<salt and path>`. */
 export interface Place {
   readonly index: number
   /** 16 random octets that keep a message's siblings from being guessed, as a latin1 string */
   readonly salt: string
-  /** the siblings on the way to the root, 32 octets each */
-  readonly path: Buffer
+  /** the siblings on the way to the root, eight words each, until the reader reads the next place */
+  readonly path: Int32Array
+  /** how many siblings there are: what follows in `path` means nothing */
+  readonly siblings: number
 }
 
 export const SALT_BYTES = 16
 const HASH_BYTES = 32
+const MAX_DIGITS = 4
 
-const INDEX = /^(?:0|[1-9][0-9]{0,3})$/
+/** Reads places into one room, which is cheaper than new buffers for each. */
+export class PlaceReader {
+  readonly #bytes: Buffer
+  readonly #path: Int32Array
 
-/** Undefined unless it is an index without leading zeros, and a salt and whole hashes in canonical base64url. */
-export function parsePlace(text: string): Place | undefined {
-  const tilde = text.indexOf('~')
-  const index = text.slice(0, tilde)
-  const tail = fromBase64Url(text.slice(tilde + 1))
-  if (tilde < 0 || !INDEX.test(index) || tail === undefined) return undefined
-  if (tail.length < SALT_BYTES || (tail.length - SALT_BYTES) % HASH_BYTES > 0) return undefined
-  return { index: Number(index), salt: tail.toString('latin1', 0, SALT_BYTES), path: tail.subarray(SALT_BYTES) }
+  /** @param most the characters of the longest text */
+  constructor(most: number) {
+    const hashes = Math.ceil((most * 3) / 4 / HASH_BYTES)
+    this.#bytes = Buffer.alloc(SALT_BYTES + hashes * HASH_BYTES)
+    this.#path = new Int32Array(this.#bytes.buffer, this.#bytes.byteOffset + SALT_BYTES)
+  }
+
+  /**
+   * From a place in a text to its end. Undefined unless it is an index without leading zeros, and a salt and whole hashes
+   * in canonical base64url.
+   */
+  read(text: string, start: number): Place | undefined {
+    const tilde = text.indexOf('~', start)
+    const index = decimal(text, start, tilde)
+    if (index === undefined) return undefined
+    const octets = decodeBase64Url(text, tilde + 1, this.#bytes) - SALT_BYTES
+    if (octets < 0 || octets % HASH_BYTES > 0) return undefined
+    const salt = this.#bytes.toString('latin1', 0, SALT_BYTES)
+    return { index, salt, path: this.#path, siblings: octets / HASH_BYTES }
+  }
+}
+
+/** A number of a few digits without leading zeros. */
+function decimal(text: string, start: number, end: number): number | undefined {
+  const digits = end - start
+  if (digits < 1 || digits > MAX_DIGITS) return undefined
+  let number = 0
+  for (let at = start; at < end; at++) {
+    const digit = text.charCodeAt(at) - 48
+    if (digit < 0 || digit > 9) return undefined
+    number = 10 * number + digit
+  }
+  return digits > 1 && text[start] === '0' ? undefined : number
 }
 
 /** As many hashes as fill whole groups of base64: 96 bytes make 128 characters. */

@@ -1,5 +1,5 @@
 import type { BatchClaims, SignedClaims } from '../token.ts'
-import { MerkleHasher, ProvenTree } from './merkle.ts'
+import { ProvenTree } from './proven-tree.ts'
 
 /** A batch whose signature is good. */
 interface Root {
@@ -16,7 +16,6 @@ const MAX_LEAVES = 262_144
  * for every message. Failures are not remembered. A new generation of keys forgets everything.
  */
 export class RootCache {
-  readonly hasher: MerkleHasher = new MerkleHasher()
   readonly #roots = new Map<string, Root>()
   /** the one used last: messages of a batch mostly arrive together */
   #last: Root | undefined
@@ -48,7 +47,7 @@ export class RootCache {
   /** Call {@link get} with the same generation before. */
   add(signed: SignedClaims<BatchClaims>): ProvenTree {
     const { mr, n } = signed.claims
-    const tree = new ProvenTree(Buffer.from(mr, 'base64url').toString('latin1'), n, this.hasher)
+    const tree = new ProvenTree(Buffer.from(mr, 'base64url').toString('latin1'), n)
     this.#last = { signed, tree }
     this.#roots.set(signed.jws, this.#last)
     this.#leaves += n
