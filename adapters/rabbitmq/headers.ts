@@ -18,6 +18,12 @@ export function copiedTable(table: object): Record<string, unknown> {
   return copy
 }
 
+/** Whether a table has no names, inherited ones included. */
+export function isEmpty(table: object): boolean {
+  for (const _ in table) return false
+  return true
+}
+
 /** Whether values look the same after their trip over the wire: text, numbers and the like. */
 export function isFlat(table: Readonly<Record<string, unknown>>): boolean {
   for (const name in table) {

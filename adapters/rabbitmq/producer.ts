@@ -1,18 +1,20 @@
 import { SetupError } from '../../src/errors.ts'
-import { TOKEN_HEADER } from '../../src/message.ts'
+import { NO_HEADERS, TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import type { Callback, ChannelLike, PublishOptions } from './client.ts'
 import { GatheredPublishes } from './gathered.ts'
-import { copiedTable } from './headers.ts'
+import { copiedTable, isEmpty } from './headers.ts'
 import { destinationOf, toMessage } from './message.ts'
 import type { RabbitmqProducerOptions } from './options.ts'
+import { Stamp } from './stamp.ts'
 
 /** Signs what a channel publishes. `sendToQueue` calls `publish` on the channel, so this is the one place. */
 export function signPublishes(channel: ChannelLike, signer: Signer, how: RabbitmqProducerOptions): void {
   const publish = channel.publish
+  const stamp = new Stamp(channel)
   const gathered = how.batch ? new GatheredPublishes(channel, signer) : undefined
   const destinations = new Destinations()
   override(channel, 'publish', (exchange, routingKey, content, given, ...rest) => {
@@ -30,10 +32,8 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
       return plainly()
     }
     const message = toMessage(destinations.of(exchange ?? '', routingKey ?? ''), content, options)
-    const send = (token: string, body: Buffer): boolean => {
-      options.headers[TOKEN_HEADER] = token
-      return publish.call(channel, exchange, routingKey, body, options, ...rest)
-    }
+    const send = (token: string, body: Buffer): boolean =>
+      stamp.publish(token, options, () => publish.call(channel, exchange, routingKey, body, options, ...rest))
     if (gathered?.takes(options)) {
       const body = Buffer.from(content)
       return gathered.add(message, (token) => send(token, body), rest[0] as Callback | undefined)
@@ -74,39 +74,40 @@ function wellFormed(name: string): string {
   )
 }
 
-/** The options that amqplib reads by name, so that those of an object with accessors are found, too. */
-const OPTION_NAMES = [
-  'contentType',
-  'contentEncoding',
-  'persistent',
-  'deliveryMode',
-  'priority',
-  'correlationId',
-  'replyTo',
-  'expiration',
-  'messageId',
-  'timestamp',
-  'type',
-  'userId',
-  'appId',
-  'mandatory',
-  'CC',
-  'BCC',
-] as const
+/** Options as they are sent. */
+type Snapshot = Record<string, unknown> & { headers: Readonly<Record<string, unknown>> }
 
 /**
  * A copy that nobody changes between signing and sending; undefined when the headers are nothing that can have any, which
- * amqplib turns down. Inherited headers count, since amqplib encodes them too.
+ * amqplib turns down. Inherited headers count, since amqplib encodes them too. The options that amqplib knows are read by
+ * name, so that those of an object with accessors are found, too.
  */
-function snapshot(given: unknown): (PublishOptions & { headers: Record<string, unknown> }) | undefined {
+function snapshot(given: unknown): Snapshot | undefined {
   const options = (given ?? {}) as PublishOptions
-  const table = options.headers || {}
+  const table = options.headers || NO_HEADERS
   if (typeof table !== 'object' && typeof table !== 'function') return undefined
-  const copy: Record<string, unknown> = {}
-  for (const name in options) {
-    // No option has this name, and it would be no property.
-    if (name !== '__proto__') copy[name] = options[name]
+  const copy: Snapshot = {
+    headers: isEmpty(table) ? NO_HEADERS : copiedTable(table),
+    contentType: options.contentType,
+    contentEncoding: options.contentEncoding,
+    persistent: options.persistent,
+    deliveryMode: options.deliveryMode,
+    priority: options.priority,
+    correlationId: options.correlationId,
+    replyTo: options.replyTo,
+    expiration: options.expiration,
+    messageId: options.messageId,
+    timestamp: options.timestamp,
+    type: options.type,
+    userId: options.userId,
+    appId: options.appId,
+    mandatory: options.mandatory,
+    CC: options.CC,
+    BCC: options.BCC,
   }
-  for (const name of OPTION_NAMES) copy[name] ??= options[name]
-  return Object.assign(copy, { headers: copiedTable(table) })
+  for (const name in options) {
+    // No option has that other name, and it would be no property.
+    if (!Object.hasOwn(copy, name) && name !== '__proto__') copy[name] = options[name]
+  }
+  return copy
 }

@@ -5,18 +5,34 @@ import { MAX_BATCH_SIZE } from '../token.ts'
 import { groupsOf, type PreparedMessage } from './prepared.ts'
 
 /** A message that waits for its token. */
-interface Gathered {
+class Gathered {
   readonly prepared: PreparedMessage
-  /** the caller's own asynchronous context, which tracers read when the message is sent */
-  readonly context: AsyncResource
   readonly send: (token: string) => void
   readonly fail: (error: unknown) => void
-}
+  token: string | undefined
+  /** why there is no token */
+  error: unknown
+  /** the caller's own asynchronous context, which tracers read when the message is sent */
+  readonly #context = new AsyncResource('queue-key-auth.publish')
 
-/** A token, or why there is none. */
-interface Signed {
-  readonly token: string | undefined
-  readonly error?: unknown
+  constructor(prepared: PreparedMessage, send: (token: string) => void, fail: (error: unknown) => void) {
+    this.prepared = prepared
+    this.send = send
+    this.fail = fail
+    this.token = 'token' in prepared ? prepared.token : undefined
+  }
+
+  end(): void {
+    if (this.token === undefined) {
+      this.fail(this.error)
+      return
+    }
+    try {
+      this.#context.runInAsyncScope(this.send, undefined, this.token)
+    } catch (thrown) {
+      this.fail(thrown)
+    }
+  }
 }
 
 /** Gathers what is published for the rest of the current tick, signs it together, and sends it in order. */
@@ -35,8 +51,7 @@ export class Gatherer {
    * @throws SetupError as {@link Signer.sign}
    */
   add(message: Message, send: (token: string) => void, fail: (error: unknown) => void): void {
-    const prepared = this.#signer.prepare(message)
-    const size = this.#gathered.push({ prepared, context: new AsyncResource('queue-key-auth.publish'), send, fail })
+    const size = this.#gathered.push(new Gathered(this.#signer.prepare(message), send, fail))
     if (size === 1) queueMicrotask(() => this.flush())
     else if (size === MAX_BATCH_SIZE) this.flush()
   }
@@ -46,32 +61,24 @@ export class Gatherer {
     if (this.#gathered.length === 0) return
     const gathered = this.#gathered
     this.#gathered = []
-    const signed = this.#sign(gathered.map(({ prepared }) => prepared))
-    for (const [index, { context, send, fail }] of gathered.entries()) {
-      const { token, error } = signed[index] as Signed
-      if (token === undefined) {
-        fail(error)
-        continue
-      }
-      try {
-        context.runInAsyncScope(send, undefined, token)
-      } catch (thrown) {
-        fail(thrown)
-      }
-    }
+    this.#sign(gathered)
+    for (const each of gathered) each.end()
   }
 
   /** A signature that fails takes along nothing but the messages that were to share it. */
-  #sign(prepared: readonly PreparedMessage[]): Signed[] {
-    const signed: Signed[] = prepared.map((message) => ({ token: 'token' in message ? message.token : undefined }))
+  #sign(gathered: readonly Gathered[]): void {
+    const prepared = gathered.map((each) => each.prepared)
     for (const { messages, positions } of groupsOf(prepared, MAX_BATCH_SIZE)) {
       try {
         const tokens = this.#signer.signPrepared(messages)
-        for (const [index, position] of positions.entries()) signed[position] = { token: tokens[index] }
+        for (let index = 0; index < tokens.length; index++) at(gathered, positions, index).token = tokens[index]
       } catch (error) {
-        for (const position of positions) signed[position] = { token: undefined, error }
+        for (let index = 0; index < positions.length; index++) at(gathered, positions, index).error = error
       }
     }
-    return signed
   }
+}
+
+function at(gathered: readonly Gathered[], positions: readonly number[], index: number): Gathered {
+  return gathered[positions[index] as number] as Gathered
 }

@@ -1,4 +1,4 @@
-import type { Channel, ConfirmChannel, GetMessage, Options } from 'amqplib'
+import type { Channel, GetMessage, Options } from 'amqplib'
 import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { releaseForRetry, Signer, senderOf, unsignedHeaders, Verifier } from '../../src/index.ts'
@@ -34,10 +34,11 @@ describe.skipIf(url === undefined)('what a wrapped producer sends', () => {
     const queue = await at.queue()
     const channel = await (await at.connection()).createConfirmChannel()
     const tokens: unknown[] = []
-    const publish = channel.publish
-    channel.publish = (...args: Parameters<ConfirmChannel['publish']>) => {
-      tokens.push(args[3]?.headers?.queueauth)
-      return publish.apply(channel, args)
+    const outlet = channel as unknown as { sendMessage(fields: object, properties: Sent, content: Buffer): boolean }
+    const { sendMessage } = outlet
+    outlet.sendMessage = (fields, properties, content) => {
+      tokens.push(properties.headers.queueauth)
+      return sendMessage.call(channel, fields, properties, content)
     }
     wrapProducer(channel, signer)
     channel.sendToQueue(queue, Buffer.from('a'))
@@ -286,6 +287,11 @@ describe.skipIf(url === undefined)('what a wrapped producer sends', () => {
     }
     expect(await outcome(true)).toEqual(await outcome(false))
   })
+
+  /** What amqplib makes of the options of a publish. */
+  interface Sent {
+    readonly headers: Readonly<Record<string, unknown>>
+  }
 
   describe('a retry by publishing again', () => {
     it('with preserveToken keeps its first signature and is handled once more', async () => {
