@@ -1,5 +1,3 @@
-import { decodeBase64Url } from '../base64.ts'
-
 /** Where a message stands in its batch, and how that is written behind the token: `<index>~<salt and path>`. */
 export interface Place {
   readonly index: number
@@ -35,10 +33,12 @@ export class PlaceReader {
     const tilde = text.indexOf('~', start)
     const index = decimal(text, start, tilde)
     if (index === undefined) return undefined
-    const octets = decodeBase64Url(text, tilde + 1, this.#bytes) - SALT_BYTES
-    if (octets < 0 || octets % HASH_BYTES > 0) return undefined
+    const tail = text.slice(tilde + 1)
+    const octets = this.#bytes.write(tail, 'base64url')
+    const isCanonical = this.#bytes.toString('base64url', 0, octets) === tail
+    if (!isCanonical || octets < SALT_BYTES || (octets - SALT_BYTES) % HASH_BYTES > 0) return undefined
     const salt = this.#bytes.toString('latin1', 0, SALT_BYTES)
-    return { index, salt, path: this.#path, siblings: octets / HASH_BYTES }
+    return { index, salt, path: this.#path, siblings: (octets - SALT_BYTES) / HASH_BYTES }
   }
 }
 
