@@ -85,6 +85,6 @@ function handledMessage(message: ReceivedMessage, admission: Admission): Handled
   const split = verified === undefined ? asIs : splitHeaders(headers, verified.coveredHeaders, NO_BROKER_HEADERS)
   const destination = verified?.sender.destination ?? deliveredBy[0]
   const view: HandledMessage = { queue, destination, payload, properties, headers: split.visible }
-  mark(view, { verdict, unsignedHeaders: split.unsigned, lease: admission })
+  mark(view, { verdict, unsignedHeaders: split.unsigned, lease: admission.lease })
   return view
 }

@@ -43,20 +43,20 @@ export class Admission implements Lease {
   readonly verdict: Verdict
   /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
   readonly verified: Verified | undefined
-  readonly #lease: Lease
+  readonly lease: Lease
 
   constructor(verdict: Verdict, verified: Verified | undefined, lease: Lease) {
     this.verdict = verdict
     this.verified = verified
-    this.#lease = lease
+    this.lease = lease
   }
 
   commit(): boolean | Promise<boolean> {
-    return this.#lease.commit()
+    return this.lease.commit()
   }
 
   release(): void | Promise<void> {
-    return this.#lease.release()
+    return this.lease.release()
   }
 }
 

@@ -54,7 +54,7 @@ export class Leases {
   /** Of a lease that was not ended before. */
   commit(lease: HeldLease): boolean | Promise<boolean> {
     try {
-      const result = this.#store.commit(lease.claim, lease.retentionSeconds)
+      const result = this.#store.commit(lease.claim as ReplayClaim, lease.retentionSeconds)
       if (typeof result !== 'string') {
         return Promise.resolve(result).then(
           () => this.#committed(lease),
@@ -69,10 +69,11 @@ export class Leases {
 
   /** Of a lease that was not ended before. */
   release(lease: HeldLease): void | Promise<void> {
+    const claim = lease.claim as ReplayClaim
     this.#forget(lease)
     let released: void | Promise<void>
     try {
-      released = this.#store.release(lease.claim)
+      released = this.#store.release(claim)
     } catch {
       // The store is unreachable. The lease runs out by itself, and the message is taken over then.
       return
@@ -81,6 +82,7 @@ export class Leases {
   }
 
   #forget(lease: HeldLease): void {
+    lease.claim = undefined
     const last = this.#held.pop() as HeldLease
     if (last === lease) return
     this.#held[lease.place] = last
@@ -103,7 +105,7 @@ export class Leases {
         return false
       }
       try {
-        await this.#store.commit(lease.claim, lease.retentionSeconds)
+        await this.#store.commit(lease.claim as ReplayClaim, lease.retentionSeconds)
         return this.#committed(lease)
       } catch {
         // Still unreachable: the loop waits longer and tries again.
@@ -128,13 +130,14 @@ export class Leases {
       this.#timer = undefined
       return
     }
-    for (const { claim } of [...this.#held]) void this.#attempt(() => this.#store.renew(claim))
+    for (const { claim } of [...this.#held]) void this.#attempt(() => this.#store.renew(claim as ReplayClaim))
   }
 }
 
 /** A message in hand. */
 class HeldLease implements Lease {
-  readonly claim: ReplayClaim
+  /** undefined once it has ended: whoever keeps the message keeps its lease */
+  claim: ReplayClaim | undefined
   readonly retentionSeconds: number
   /** among all that are held */
   place: number

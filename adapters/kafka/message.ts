@@ -126,14 +126,14 @@ export function toView(message: KafkaMessage, received: ReceivedMessage, admissi
   const view: { -readonly [Name in keyof KafkaMessage]: KafkaMessage[Name] } = Object.assign({}, message)
   if (verified === undefined) {
     if (message.headers !== undefined) view.headers = { ...message.headers }
-    mark(view, { verdict, unsignedHeaders: NO_HEADERS, lease: admission })
+    mark(view, { verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease })
     return view
   }
   const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, coveredByName(received))
   // The token stays, for records that are passed on.
   visible[TOKEN_HEADER] = received.token as HeaderValue
   view.headers = visible
-  const inspection = { verdict, unsignedHeaders: unsigned, lease: admission }
+  const inspection = { verdict, unsignedHeaders: unsigned, lease: admission.lease }
   mark(view, inspection)
   mark(visible, inspection)
   return view

@@ -53,7 +53,7 @@ export function toHandled(message: MemoryMessage, admission: Admission): MemoryM
       ? { visible: { ...message.headers }, unsigned: {} }
       : splitHeaders(message.headers, verified.coveredHeaders, KEPT)
   const handled: MemoryMessage = { ...message, headers: visible }
-  mark(handled, { verdict, unsignedHeaders: unsigned, lease: admission })
+  mark(handled, { verdict, unsignedHeaders: unsigned, lease: admission.lease })
   return handled
 }
 

@@ -42,9 +42,9 @@ export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
   view(admission: Admission): AmqpMessage {
     const { gone } = this.channel
     if (admission.verified !== undefined) {
-      return toView(this.native, this.received, admission.verified, admission.verdict, admission, gone)
+      return toView(this.native, this.received, admission.verified, admission.verdict, admission.lease, gone)
     }
-    mark(this.native, { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission, gone })
+    mark(this.native, { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease, gone })
     return this.native
   }
 

@@ -4,9 +4,18 @@ import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import { type AmqpMessage, type ChannelLike, takesCallbacks } from './client.ts'
 
-interface Handed {
-  readonly raw: AmqpMessage
-  readonly admission: Admission
+/**
+ * What the user has in hand. It is emptied when that ends: a Map that shrinks leaves its old tables, and all that stood in
+ * them by then, to the next full collection.
+ */
+class Handed {
+  raw: AmqpMessage | undefined
+  admission: Admission | undefined
+
+  constructor(raw: AmqpMessage, admission: Admission) {
+    this.raw = raw
+    this.admission = admission
+  }
 }
 
 /** Stands for a message that is not the user's to settle. */
@@ -85,7 +94,7 @@ export class Settlements {
   handOver(raw: AmqpMessage, admission: Admission): boolean {
     const { deliveryTag } = raw.fields
     if (this.#takingBack || this.#unsettled.get(deliveryTag) !== WITHHELD) return false
-    this.#unsettled.set(deliveryTag, { raw, admission })
+    this.#unsettled.set(deliveryTag, new Handed(raw, admission))
     return true
   }
 
@@ -109,7 +118,7 @@ export class Settlements {
     for (const [deliveryTag, unsettled] of this.#unsettled) {
       if (unsettled === WITHHELD) continue
       this.#unsettled.delete(deliveryTag)
-      released.push(unsettled.admission.release())
+      released.push(unsettled.admission?.release())
     }
     await Promise.all(released)
     this.#unsettled.clear()
@@ -164,8 +173,12 @@ export class Settlements {
     if (thrown.length > 0) throw thrown[0]
   }
 
-  #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {
+  #settleOne(deliveryTag: number, handed: Handed, first: First, verb: Verb): void {
     this.#unsettled.delete(deliveryTag)
+    const raw = handed.raw as AmqpMessage
+    const admission = handed.admission as Admission
+    handed.raw = undefined
+    handed.admission = undefined
     const ready = first(admission)
     if (!(ready instanceof Promise)) {
       if (ready) verb(raw)

@@ -3,30 +3,22 @@ import type { Admission, Delivery } from '../../src/guard.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import type { ReceivedEntry, StreamEntry } from './message.ts'
 
-type Handle = (admission: Admission) => void | Promise<void>
-
-/** An entry on its way through the guard. */
-export class EntryDelivery implements Delivery<StreamEntry> {
+/** An entry on its way through the guard. One object an entry, as there are many. */
+export abstract class EntryDelivery implements Delivery<StreamEntry> {
   readonly native: StreamEntry
   readonly received: ReceivedEntry
-  readonly handle: Handle
-  readonly held: () => void
   readonly #sink: DeadLetterSink
   #acknowledged = false
 
-  constructor(
-    entry: StreamEntry,
-    received: ReceivedEntry,
-    sink: DeadLetterSink,
-    handle: Handle,
-    held: () => void = nothing,
-  ) {
+  constructor(entry: StreamEntry, received: ReceivedEntry, sink: DeadLetterSink) {
     this.native = entry
     this.received = received
-    this.handle = handle
-    this.held = held
     this.#sink = sink
   }
+
+  abstract handle(admission: Admission): void | Promise<void>
+
+  held(): void {}
 
   acknowledge(): void | Promise<void> {
     if (!this.#acknowledged) return this.#sink.acknowledge(this.native)
@@ -37,8 +29,4 @@ export class EntryDelivery implements Delivery<StreamEntry> {
     await this.#sink.store(this.native, explanationHeaders(letter))
     this.#acknowledged = true
   }
-}
-
-function nothing(): undefined {
-  return undefined
 }

@@ -16,6 +16,32 @@ import type { StreamGroup } from './stream-group.ts'
 /** Why an entry is among the dead letters whose handler failed every time. No reason code: it was authorized. */
 export const DELIVERIES_EXCEEDED = 'deliveries-exceeded'
 
+/** An entry that a consumer of its own takes care of. */
+class ConsumedDelivery extends EntryDelivery {
+  readonly #handler: EntryHandler
+  readonly #deliveries: number
+
+  constructor(
+    entry: StreamEntry,
+    received: ReceivedEntry,
+    sink: DeadLetterSink,
+    handler: EntryHandler,
+    deliveries: number,
+  ) {
+    super(entry, received, sink)
+    this.#handler = handler
+    this.#deliveries = deliveries
+  }
+
+  handle(admission: Admission): Promise<void> {
+    return this.#handler.handle(this.native, this.received, admission, this.#deliveries)
+  }
+
+  override held(): void {
+    this.#handler.hold(this.native)
+  }
+}
+
 /** Takes entries through the guard and the handler, and acknowledges them. */
 export class EntryHandler {
   readonly #options: ConsumeStreamOptions
@@ -111,16 +137,17 @@ export class EntryHandler {
   }
 
   async #receive(entry: StreamEntry, deliveries: number): Promise<void> {
-    const held = (): void => {
-      this.#held.add(entry.id)
-      this.#changed()
-    }
     const received = toReceived(entry, this.#deliveredBy)
-    const handle = (admission: Admission): Promise<void> => this.#handle(entry, received, admission, deliveries)
-    await this.#guard.receive(new EntryDelivery(entry, received, this.#sink, handle, held))
+    await this.#guard.receive(new ConsumedDelivery(entry, received, this.#sink, this, deliveries))
   }
 
-  async #handle(entry: StreamEntry, received: ReceivedEntry, admission: Admission, deliveries: number): Promise<void> {
+  hold(entry: StreamEntry): void {
+    this.#held.add(entry.id)
+    this.#changed()
+  }
+
+  /** @param deliveries how often it was delivered */
+  async handle(entry: StreamEntry, received: ReceivedEntry, admission: Admission, deliveries: number): Promise<void> {
     const { concurrency = 10, maxDeliveries = 10, handler } = this.#options
     this.#held.delete(entry.id)
     // One that was held comes on top of those that were read because there was room for them.
@@ -214,7 +241,7 @@ function view(entry: StreamEntry, { body }: ReceivedEntry, admission: Admission)
   const fields = verified === undefined ? entry.fields : body
   const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
   const message: StreamMessage = { ...entry, fields, values }
-  mark(message, { verdict, unsignedHeaders: NO_HEADERS, lease: admission })
+  mark(message, { verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease })
   return message
 }
 

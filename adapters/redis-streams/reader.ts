@@ -34,6 +34,50 @@ interface Showing {
 /** In the place of an entry that is not handed over. */
 const WITHHELD: unique symbol = Symbol('withheld')
 
+/** An entry of a page. */
+class ReadDelivery extends EntryDelivery {
+  isHandedOver = false
+  /** ends its being withheld */
+  letGo: (() => void) | undefined
+  readonly #raw: RawEntry
+  readonly #showing: Showing
+  readonly #index: number
+  readonly #ending: AbortSignal
+
+  /** @param index its place in the page */
+  constructor(
+    entry: StreamEntry,
+    sink: DeadLetterSink,
+    raw: RawEntry,
+    showing: Showing,
+    index: number,
+    ending: AbortSignal,
+  ) {
+    super(entry, toReceived(entry, showing.stream.deliveredBy), sink)
+    this.#raw = raw
+    this.#showing = showing
+    this.#index = index
+    this.#ending = ending
+  }
+
+  handle(admission: Admission): void | Promise<void> {
+    this.isHandedOver = true
+    this.letGo?.()
+    // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
+    if (this.#ending.aborted) return admission.release()
+    const { id, fields } = this.native
+    const { stream, shown, encoding, closed } = this.#showing
+    stream.admissions.handOver(id, admission)
+    const visible = admission.verified === undefined ? fields : this.received.body
+    const handed = handedEntry(this.#raw, visible, admission, encoding)
+    if (closed) stream.late.set(id, handed)
+    else {
+      shown[this.#index] = handed
+      if (stream.late.size > 0) stream.late.delete(id)
+    }
+  }
+}
+
 /** Takes the entries of replies through the guard. What is handed over late comes with a later read of its stream. */
 export class GroupReader {
   readonly #guard: Guard<StreamEntry>
@@ -100,36 +144,20 @@ export class GroupReader {
   }
 
   #receive(raw: RawEntry, entry: StreamEntry, showing: Showing): void {
-    const { stream, shown, encoding } = showing
-    const { admissions, late } = stream
+    const { stream, shown } = showing
+    const { admissions } = stream
     const { id } = entry
     const index = shown.push(WITHHELD) - 1
     // Read again while it waits or its dead letter is written: one of it is enough.
     if (stream.inHand.has(id)) return
-    const received = toReceived(entry, stream.deliveredBy)
-    let isHandedOver = false
-    let letGo: (() => void) | undefined
-    const delivery = new EntryDelivery(entry, received, this.#sink, (admission) => {
-      isHandedOver = true
-      letGo?.()
-      // Nobody reads here any more: the entry is pending, and whoever claims it handles it.
-      if (this.#ending.aborted) return admission.release()
-      admissions.handOver(id, admission)
-      const visible = admission.verified === undefined ? entry.fields : received.body
-      const handed = handedEntry(raw, visible, admission, encoding)
-      if (showing.closed) late.set(id, handed)
-      else {
-        shown[index] = handed
-        if (late.size > 0) late.delete(id)
-      }
-    })
+    const delivery = new ReadDelivery(entry, this.#sink, raw, showing, index, this.#ending)
     // Until it is handed over or settled, the entry is not the user's to acknowledge.
     admissions.judged = id
     const outcome = this.#guard.receive(delivery)
     admissions.judged = undefined
     if (!(outcome instanceof Promise)) return
-    if (!isHandedOver) letGo = this.#withhold(stream, id)
-    this.track(outcome.finally(() => letGo?.()))
+    if (!delivery.isHandedOver) delivery.letGo = this.#withhold(stream, id)
+    this.track(outcome.finally(() => delivery.letGo?.()))
   }
 
   /** @returns what ends it; once */
@@ -149,7 +177,7 @@ export class GroupReader {
 /** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
 function handedEntry(raw: RawEntry, fields: readonly Buffer[], admission: Admission, encoding: unknown): unknown {
   const entry = converted([raw[0], fields, ...raw.slice(2)], encoding) as [unknown, object]
-  const inspection = { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission }
+  const inspection = { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease }
   mark(entry, inspection)
   mark(entry[1], inspection)
   return entry
