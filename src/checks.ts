@@ -141,17 +141,16 @@ const NO_NAMES: readonly string[] = []
 
 /** Check 9 for the token of one message. */
 export function checkContent(received: ReceivedMessage, claims: Claims, digester: PartsDigester): Rejected | undefined {
-  const { payload, headers, properties } = received
+  const { payload } = received
   const bh = payload === null ? null : hash('sha256', payload, 'base64url')
   if (bh !== claims.bh) return rejected('body-mismatch', 'the body is not the one that was signed')
-  return (
-    checkReserved(received) ??
-    checkParts(() =>
-      digester.digest(properties, headers, claims.hs ?? NO_NAMES) === claims.hh
-        ? undefined
-        : rejected('headers-mismatch', 'a signed header or property was changed, added or removed'),
-    )
-  )
+  const reserved = checkReserved(received)
+  if (reserved !== undefined) return reserved
+  const parts = partsOf(received, claims, digester)
+  if (typeof parts !== 'string') return parts
+  return parts === claims.hh
+    ? undefined
+    : rejected('headers-mismatch', 'a signed header or property was changed, added or removed')
 }
 
 /** Check 9 for a message of a batch: it is the leaf, so what differs cannot be told. */
@@ -162,18 +161,16 @@ export function checkLeaf(
   hasher: MerkleHasher,
   digester: PartsDigester,
 ): Rejected | undefined {
-  const { payload, headers, properties } = received
-  return (
-    checkReserved(received) ??
-    checkParts(() => {
-      const body = payload === null ? undefined : hash('sha256', payload, 'binary')
-      const parts = digester.digest(properties, headers, signed.claims.hs ?? NO_NAMES)
-      const node = hasher.leaf(leafOf(place.salt, body, parts))
-      return tree.includes(node, place.index, place.path, place.siblings)
-        ? undefined
-        : rejected('proof-invalid', 'the message is not the one that was signed at its place in the batch')
-    })
-  )
+  const { payload } = received
+  const reserved = checkReserved(received)
+  if (reserved !== undefined) return reserved
+  const parts = partsOf(received, signed.claims, digester)
+  if (typeof parts !== 'string') return parts
+  const body = payload === null ? undefined : hash('sha256', payload, 'binary')
+  const leaf = hasher.leaf(leafOf(place.salt, body, parts))
+  return tree.includes(leaf, place.index, place.path, place.siblings)
+    ? undefined
+    : rejected('proof-invalid', 'the message is not the one that was signed at its place in the batch')
 }
 
 function checkReserved({ headers }: ReceivedMessage): Rejected | undefined {
@@ -181,10 +178,14 @@ function checkReserved({ headers }: ReceivedMessage): Rejected | undefined {
   return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
 }
 
-/** A header of a kind that no signature covers cannot be the one that was signed. */
-function checkParts(check: () => Rejected | undefined): Rejected | undefined {
+/** The digest of the covered parts. A header of a kind that no signature covers cannot be the one that was signed. */
+function partsOf(
+  { properties, headers }: ReceivedMessage,
+  { hs = NO_NAMES }: CommonClaims,
+  digester: PartsDigester,
+): string | Rejected {
   try {
-    return check()
+    return digester.digest(properties, headers, hs)
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     return rejected('headers-mismatch', 'a signed header has a value that cannot be signed')

@@ -68,6 +68,8 @@ export class PartsDigester {
   readonly #writer = new PartsWriter()
   #names: readonly string[] = []
   #values: readonly HeaderValue[] = []
+  /** of the message at hand */
+  readonly #given: HeaderValue[] = []
   #digest = ''
 
   constructor(encoding: DigestEncoding) {
@@ -76,7 +78,8 @@ export class PartsDigester {
 
   /** As {@link digestParts}. */
   digest(properties: CoveredProperties | undefined, headers: Headers | undefined, names: readonly string[]): string {
-    const values = valuesOf(properties, headers, names)
+    const values = this.#given
+    setValues(values, properties ?? NONE, headers, names)
     if (areSame(names, this.#names) && areSame(values, this.#values)) return this.#digest
     this.#digest = hash('sha256', this.#writer.write(values, names), this.#encoding)
     this.#names = names
@@ -85,16 +88,25 @@ export class PartsDigester {
   }
 }
 
-/** The values that are covered: of the properties, in their order, then of the headers. */
-function valuesOf(
-  properties: CoveredProperties | undefined,
+/** Puts the values that are covered in a list: of the properties, in their order, then of the headers. */
+function setValues(
+  values: HeaderValue[],
+  properties: CoveredProperties,
   headers: Headers | undefined,
   names: readonly string[],
-): HeaderValue[] {
-  const { key, type, contentType, contentEncoding, replyTo, correlationId, messageId, appId } = properties ?? NONE
-  const values: HeaderValue[] = [key, type, contentType, contentEncoding, replyTo, correlationId, messageId, appId]
-  for (const name of names) values.push(ownValue(headers, name))
-  return values
+): void {
+  values[0] = properties.key
+  values[1] = properties.type
+  values[2] = properties.contentType
+  values[3] = properties.contentEncoding
+  values[4] = properties.replyTo
+  values[5] = properties.correlationId
+  values[6] = properties.messageId
+  values[7] = properties.appId
+  values.length = PROPERTIES.length + names.length
+  for (let index = 0; index < names.length; index++) {
+    values[PROPERTIES.length + index] = ownValue(headers, names[index] as string)
+  }
 }
 
 const NONE: CoveredProperties = {}

@@ -66,6 +66,8 @@ export interface SignedClaims<Of extends CommonClaims = CommonClaims> {
   readonly alg: string
   readonly kid: string
   readonly claims: Of
+  /** what the token id stands for: in a batch the id has a place, and the tree says what stands there */
+  readonly content: string
   /** the bytes that were signed */
   readonly signingInput: Buffer
   readonly signature: Buffer
@@ -202,6 +204,7 @@ export class TokenReader {
       alg: header.alg,
       kid: header.kid,
       claims: claims as unknown as Of,
+      content: contentOf(claims as unknown as Claims | BatchClaims),
       signingInput: parts.signingInput,
       signature: parts.signature,
     }
@@ -216,6 +219,10 @@ export class TokenReader {
     this.#headers.set(part, header)
     return header
   }
+}
+
+function contentOf(claims: Claims | BatchClaims): string {
+  return 'mr' in claims ? `${claims.aud} ${claims.mr}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Finds the shared part of a batch's tokens by its text. */

@@ -25,7 +25,7 @@ import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { isFault, type Token, TokenReader } from './token.ts'
+import { isFault, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Warnings } from './warnings.ts'
 
@@ -237,7 +237,7 @@ export class Verifier {
       addressFromToken: !policy.delivered,
       expiresAt: claims.exp === undefined ? undefined : claims.exp * 1000,
       batch: place === undefined ? undefined : { id: claims.jti, index: place.index, size: token.signed.claims.n },
-      digest: contentDigest(token),
+      digest: signed.content,
     }
   }
 
@@ -286,11 +286,6 @@ export class Verifier {
       )
     }
   }
-}
-
-/** What a token id stands for. In a batch the id has a place, and the tree says what stands there. */
-function contentDigest({ signed: { claims } }: Token): string {
-  return 'mr' in claims ? `${claims.aud} ${claims.mr}` : `${claims.aud} ${claims.bh} ${claims.hh}`
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */

@@ -6,7 +6,15 @@ const GENERATION = {}
 
 function root(name: string, n: number): SignedClaims<BatchClaims> {
   const claims = { iss: 'a', aud: 'memory:a', iat: 1, jti: 'AAAAAAAAAAAAAAAAAAAAAA', mr: 'A'.repeat(43), n }
-  return { jws: name, alg: 'Ed25519', kid: 'k', claims, signingInput: Buffer.alloc(0), signature: Buffer.alloc(0) }
+  return {
+    jws: name,
+    alg: 'Ed25519',
+    kid: 'k',
+    claims,
+    content: '',
+    signingInput: Buffer.alloc(0),
+    signature: Buffer.alloc(0),
+  }
 }
 
 /** Adds batches of some size, one after the other. */
