@@ -6,6 +6,7 @@ import { publish } from './events.ts'
 import { type Lease, Leases, NO_LEASE } from './leases.ts'
 import type { ReceivedMessage } from './message.ts'
 import type { BeginResult, ReplayClaim } from './replay/replay-store.ts'
+import { Scopes } from './replay/scopes.ts'
 import { Reporter } from './reporter.ts'
 import type { Deferred, Refused, Rejected, Skipped, Verdict } from './verdict.ts'
 import type { CheckResult, Verified, Verifier } from './verifier.ts'
@@ -299,23 +300,6 @@ export class Guard<Native = unknown> {
     } catch {
       return false
     }
-  }
-}
-
-/** What a token id is unique in: the queue, the service, and the group of consumers. */
-class Scopes {
-  #last: readonly (string | undefined)[] = []
-  #scope = ''
-
-  /** A text for the id of a token, the same for all messages of a batch; the last one is kept, since they come together. */
-  of({ queue, consumer }: ReceivedMessage, { sender: { service, tokenId }, batch }: Verified): string {
-    const id = batch?.id ?? tokenId
-    const [lastQueue, lastConsumer, lastService, lastId] = this.#last
-    if (id !== lastId || queue !== lastQueue || service !== lastService || consumer !== lastConsumer) {
-      this.#last = [queue, consumer, service, id]
-      this.#scope = JSON.stringify(consumer === undefined ? [queue, service, id] : [queue, service, id, consumer])
-    }
-    return this.#scope
   }
 }
 

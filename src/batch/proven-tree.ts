@@ -5,15 +5,44 @@ import { pathLength } from './merkle.ts'
 export const HASH_WORDS = 8
 const HASH_OCTETS = 32
 
-/** 0x01 || left || right, what a node is the hash of, behind three octets that nobody reads: so its hashes are whole words. */
-const pair = new ArrayBuffer(4 + 2 * HASH_OCTETS)
-const pairOctets = Buffer.from(pair, 3)
-const pairWords = new Int32Array(pair, 4)
-pairOctets[0] = 1
+/** Two nodes a level, and a level more than there are. */
+const MOST_ADDITIONS = 24
 
-/** The node at hand, on the way up. */
-const node = new Int32Array(HASH_WORDS)
-const nodeOctets = Buffer.from(node.buffer)
+/** Room for the proof at hand. Trees share it. */
+export class ProofRoom {
+  /** the node at hand, on the way up */
+  readonly node = new Int32Array(HASH_WORDS)
+  readonly #nodeOctets = Buffer.from(this.node.buffer)
+  /** 0x01 || left || right, what a node is the hash of, behind three octets that nobody reads: so its hashes are whole words */
+  readonly #pair = new ArrayBuffer(4 + 2 * HASH_OCTETS)
+  readonly #pairOctets = Buffer.from(this.#pair, 3)
+  readonly #pairWords = new Int32Array(this.#pair, 4)
+  /** the nodes that the proof would add, and their places */
+  readonly added = new Int32Array(MOST_ADDITIONS * HASH_WORDS)
+  readonly places: number[] = []
+  additions = 0
+
+  constructor() {
+    this.#pairOctets[0] = 1
+  }
+
+  /** @param hash 32 latin1 characters */
+  setNode(hash: string): void {
+    this.#nodeOctets.write(hash, 'latin1')
+  }
+
+  /** Goes up from the node at hand. */
+  join(sibling: Int32Array, start: number, isRight: boolean): void {
+    copy(this.node, 0, this.#pairWords, isRight ? HASH_WORDS : 0)
+    copy(sibling, start, this.#pairWords, isRight ? 0 : HASH_WORDS)
+    this.setNode(hash('sha256', this.#pairOctets, 'binary'))
+  }
+
+  add(place: number, words: Int32Array, start: number): void {
+    copy(words, start, this.added, this.additions * HASH_WORDS)
+    this.places[this.additions++] = place
+  }
+}
 
 /**
  * A root that is trusted, and the nodes already proven to be under it, so that the later leaves of a tree cost about one
@@ -25,16 +54,18 @@ export class ProvenTree {
   readonly #nodes: Int32Array
   /** 1 for those that are proven */
   readonly #known: Uint8Array
+  readonly #room: ProofRoom
 
   /** @param root 32 octets, each a latin1 character */
-  constructor(root: string, size: number) {
+  constructor(root: string, size: number, room: ProofRoom = new ProofRoom()) {
     this.size = size
+    this.#room = room
     let count = 1
     for (let width = size; width > 1; width = (width + 1) >> 1) count += width
     this.#nodes = new Int32Array(count * HASH_WORDS)
     this.#known = new Uint8Array(count)
-    nodeOctets.write(root, 'latin1')
-    this.#nodes.set(node, (count - 1) * HASH_WORDS)
+    room.setNode(root)
+    this.#nodes.set(room.node, (count - 1) * HASH_WORDS)
     this.#known[count - 1] = 1
   }
 
@@ -47,18 +78,21 @@ export class ProvenTree {
    */
   includes(leaf: string, index: number, path: Int32Array, siblings: number): boolean {
     if (index >= this.size || siblings !== pathLength(index, this.size)) return false
-    additions = 0
+    const room = this.#room
+    room.additions = 0
     if (!this.#climb(leaf, index, path)) return false
-    for (let at = 0; at < additions; at++) {
-      const place = places[at] as number
-      copy(found, at * HASH_WORDS, this.#nodes, place * HASH_WORDS)
+    for (let at = 0; at < room.additions; at++) {
+      const place = room.places[at] as number
+      copy(room.added, at * HASH_WORDS, this.#nodes, place * HASH_WORDS)
       this.#known[place] = 1
     }
     return true
   }
 
   #climb(leaf: string, index: number, path: Int32Array): boolean {
-    nodeOctets.write(leaf, 'latin1')
+    const room = this.#room
+    const { node } = room
+    room.setNode(leaf)
     let at = index
     let used = 0
     let level = 0
@@ -73,11 +107,7 @@ export class ProvenTree {
         const isProven = wasKnown && this.#known[level + beside] === 1 && this.#known[parent] === 1
         if (!this.#fits(level + beside, path, used)) return false
         if (isProven) copy(this.#nodes, parent * HASH_WORDS, node, 0)
-        else {
-          copy(node, 0, pairWords, at & 1 ? HASH_WORDS : 0)
-          copy(path, used, pairWords, at & 1 ? 0 : HASH_WORDS)
-          nodeOctets.write(hash('sha256', pairOctets, 'binary'), 'latin1')
-        }
+        else room.join(path, used, (at & 1) === 1)
         used += HASH_WORDS
       }
       level = next
@@ -89,16 +119,10 @@ export class ProvenTree {
   /** Whether a hash is what is known of a place. Where nothing is, it becomes known with the rest of its proof. */
   #fits(place: number, words: Int32Array, start: number): boolean {
     if (this.#known[place] === 1) return areEqual(this.#nodes, place * HASH_WORDS, words, start)
-    copy(words, start, found, additions * HASH_WORDS)
-    places[additions++] = place
+    this.#room.add(place, words, start)
     return true
   }
 }
-
-/** What the proof at hand would add: so many places and their nodes, two a level. */
-let additions = 0
-const places: number[] = []
-const found = new Int32Array(32 * HASH_WORDS)
 
 function copy(from: Int32Array, start: number, to: Int32Array, at: number): void {
   for (let word = 0; word < HASH_WORDS; word++) to[at + word] = from[start + word] as number

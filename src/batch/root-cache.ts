@@ -1,5 +1,5 @@
 import type { BatchClaims, SignedClaims } from '../token.ts'
-import { ProvenTree } from './proven-tree.ts'
+import { ProofRoom, ProvenTree } from './proven-tree.ts'
 
 /** A batch whose signature is good. */
 interface Root {
@@ -17,6 +17,7 @@ const MAX_LEAVES = 262_144
  */
 export class RootCache {
   readonly #roots = new Map<string, Root>()
+  readonly #room = new ProofRoom()
   /** the one used last: messages of a batch mostly arrive together */
   #last: Root | undefined
   #generation: object | undefined
@@ -47,7 +48,7 @@ export class RootCache {
   /** Call {@link get} with the same generation before. */
   add(signed: SignedClaims<BatchClaims>): ProvenTree {
     const { mr, n } = signed.claims
-    const tree = new ProvenTree(Buffer.from(mr, 'base64url').toString('latin1'), n)
+    const tree = new ProvenTree(Buffer.from(mr, 'base64url').toString('latin1'), n, this.#room)
     this.#last = { signed, tree }
     this.#roots.set(signed.jws, this.#last)
     this.#leaves += n
