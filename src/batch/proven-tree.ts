@@ -11,14 +11,14 @@ const MOST_ADDITIONS = 24
 /** Room for the proof at hand. Trees share it. */
 export class ProofRoom {
   /** the node at hand, on the way up */
-  readonly node = new Int32Array(HASH_WORDS)
+  readonly node: Int32Array<ArrayBuffer> = new Int32Array(HASH_WORDS)
   readonly #nodeOctets = Buffer.from(this.node.buffer)
   /** 0x01 || left || right, what a node is the hash of, behind three octets that nobody reads: so its hashes are whole words */
   readonly #pair = new ArrayBuffer(4 + 2 * HASH_OCTETS)
   readonly #pairOctets = Buffer.from(this.#pair, 3)
   readonly #pairWords = new Int32Array(this.#pair, 4)
   /** the nodes that the proof would add, and their places */
-  readonly added = new Int32Array(MOST_ADDITIONS * HASH_WORDS)
+  readonly added: Int32Array = new Int32Array(MOST_ADDITIONS * HASH_WORDS)
   readonly places: number[] = []
   additions = 0
 
