@@ -31,8 +31,7 @@ export class Partition {
   readonly number: number
   readonly #setup: PartitionSetup
   readonly #deliveredBy: readonly string[]
-  /** a few at most */
-  readonly #inHand: InHand[] = []
+  readonly #inHand = new Set<InHand>()
   /** aborts when what is held has to be let go */
   #hold = newAbort()
   /** aborts when nobody may wait for commits any longer */
@@ -116,17 +115,16 @@ export class Partition {
 
   /** From now until it is put down, committing an offset commits what is in hand up to there. */
   take(inHand: InHand): void {
-    this.#inHand.push(inHand)
+    this.#inHand.add(inHand)
   }
 
   putDown(inHand: InHand): void {
-    const at = this.#inHand.indexOf(inHand)
-    if (at >= 0) this.#inHand.splice(at, 1)
+    this.#inHand.delete(inHand)
   }
 
   /** False: the replay store was not told of all that the user is through with. */
   async commitUpTo(offset: bigint): Promise<boolean> {
-    const committed = await Promise.all(this.#inHand.map((inHand) => this.committed(inHand.commitUpTo(offset))))
+    const committed = await Promise.all([...this.#inHand].map((inHand) => this.committed(inHand.commitUpTo(offset))))
     return committed.every((one) => one)
   }
 

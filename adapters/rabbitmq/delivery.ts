@@ -41,10 +41,9 @@ export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
   /** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
   view(admission: Admission): AmqpMessage {
     const { gone } = this.channel
-    if (admission.verified !== undefined) {
-      return toView(this.native, this.received, admission.verified, admission.verdict, admission.lease, gone)
-    }
-    mark(this.native, { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease, gone })
+    const { verdict, verified, lease } = admission
+    if (verified !== undefined) return toView(this.native, this.received, verified, admission, gone)
+    mark(this.native, { verdict, unsignedHeaders: NO_HEADERS, lease, gone })
     return this.native
   }
 

@@ -1,8 +1,8 @@
-import type { Lease } from '../../src/leases.ts'
+import type { Admission } from '../../src/guard.ts'
 import type { CoveredProperties, Headers, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
 import { address, NO_HEADERS, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
 import { printable } from '../../src/text.ts'
-import { mark, type Verdict } from '../../src/verdict.ts'
+import { mark } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verifier.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
@@ -112,8 +112,7 @@ export function toView(
   raw: AmqpMessage,
   received: ReceivedMessage,
   verified: Verified,
-  verdict: Verdict,
-  lease: Lease,
+  { verdict, lease }: Admission,
   gone: AbortSignal,
 ): AmqpMessage {
   const { properties, fields, content } = raw

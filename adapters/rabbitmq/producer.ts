@@ -20,7 +20,7 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
   override(channel, 'publish', (exchange, routingKey, content, given, ...rest) => {
     const plainly = (): boolean => {
       gathered?.flush()
-      return publish.call(channel, exchange, routingKey, content, given, ...rest)
+      return stamp.leaveOut(() => publish.call(channel, exchange, routingKey, content, given, ...rest))
     }
     // Nothing is sent then: amqplib turns them down, with errors of its own.
     if (!isShortString(exchange) || !isShortString(routingKey) || !Buffer.isBuffer(content)) return plainly()

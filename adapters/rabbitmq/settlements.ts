@@ -4,18 +4,9 @@ import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
 import { type AmqpMessage, type ChannelLike, takesCallbacks } from './client.ts'
 
-/**
- * What the user has in hand. It is emptied when that ends: a Map that shrinks leaves its old tables, and all that stood in
- * them by then, to the next full collection.
- */
-class Handed {
-  raw: AmqpMessage | undefined
-  admission: Admission | undefined
-
-  constructor(raw: AmqpMessage, admission: Admission) {
-    this.raw = raw
-    this.admission = admission
-  }
+interface Handed {
+  readonly raw: AmqpMessage
+  readonly admission: Admission
 }
 
 /** Stands for a message that is not the user's to settle. */
@@ -94,7 +85,7 @@ export class Settlements {
   handOver(raw: AmqpMessage, admission: Admission): boolean {
     const { deliveryTag } = raw.fields
     if (this.#takingBack || this.#unsettled.get(deliveryTag) !== WITHHELD) return false
-    this.#unsettled.set(deliveryTag, new Handed(raw, admission))
+    this.#unsettled.set(deliveryTag, { raw, admission })
     return true
   }
 
@@ -118,7 +109,7 @@ export class Settlements {
     for (const [deliveryTag, unsettled] of this.#unsettled) {
       if (unsettled === WITHHELD) continue
       this.#unsettled.delete(deliveryTag)
-      released.push(unsettled.admission?.release())
+      released.push(unsettled.admission.release())
     }
     await Promise.all(released)
     this.#unsettled.clear()
@@ -173,12 +164,8 @@ export class Settlements {
     if (thrown.length > 0) throw thrown[0]
   }
 
-  #settleOne(deliveryTag: number, handed: Handed, first: First, verb: Verb): void {
+  #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {
     this.#unsettled.delete(deliveryTag)
-    const raw = handed.raw as AmqpMessage
-    const admission = handed.admission as Admission
-    handed.raw = undefined
-    handed.admission = undefined
     const ready = first(admission)
     if (!(ready instanceof Promise)) {
       if (ready) verb(raw)

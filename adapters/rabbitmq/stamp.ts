@@ -45,6 +45,17 @@ export class Stamp {
     })
   }
 
+  /** For a message that keeps the headers it has, published by a hook while another is: it must not take that one's token. */
+  leaveOut(publish: () => boolean): boolean {
+    const outer = this.#token
+    this.#token = undefined
+    try {
+      return publish()
+    } finally {
+      this.#token = outer
+    }
+  }
+
   /** @param publish sends a message with these options, before it returns */
   publish(token: string, options: Options, publish: () => boolean): boolean {
     if (!this.#isAvailable) {

@@ -4,63 +4,38 @@ import type { Verifier } from '../../src/verifier.ts'
 /** The most handed-over entries of a group whose acknowledgement is awaited; whoever claims entries away never tells us. */
 const MAX_HANDED = 100_000
 
-/** An admission that is kept until its entry is settled. */
-class Handed {
-  #admission: Admission | undefined
-
-  constructor(admission: Admission) {
-    this.#admission = admission
-  }
-
-  get admission(): Admission | undefined {
-    return this.#admission
-  }
-
-  /**
-   * A Map that shrinks leaves its old tables, and all that stood in them by then, to the next full collection: let that be
-   * next to nothing.
-   */
-  forget(): void {
-    this.#admission = undefined
-  }
-}
-
 /**
  * What one group was handed of a stream and has not acknowledged, and what is not the user's to acknowledge, since its dead
  * letter is pending. By the ids of entries.
  */
 export class GroupAdmissions {
-  readonly #handed = new Map<string, Handed>()
+  readonly #handed = new Map<string, Admission>()
   readonly #withheld = new Map<string, number>()
   /** the one that is being judged at this moment */
   judged: string | undefined
 
   handOver(id: string, admission: Admission): void {
-    // The same entry read again: its old lease is another owner's by now, so letting go of it changes nothing.
-    void this.#remove(id)?.release()
-    this.#handed.set(id, new Handed(admission))
+    const earlier = this.#handed.get(id)
+    if (earlier !== undefined) {
+      // The same entry read again: its old lease is another owner's by now, so letting go of it changes nothing.
+      void earlier.release()
+      this.#handed.delete(id)
+    }
+    this.#handed.set(id, admission)
     if (this.#handed.size <= MAX_HANDED) return
-    for (const oldest of this.#handed.keys()) {
-      void this.#remove(oldest)?.release()
+    for (const [oldest, abandoned] of this.#handed) {
+      this.#handed.delete(oldest)
+      void abandoned.release()
       return
     }
   }
 
   handed(id: string): Admission | undefined {
-    return this.#handed.get(id)?.admission
+    return this.#handed.get(id)
   }
 
   settled(id: string): void {
-    this.#remove(id)
-  }
-
-  #remove(id: string): Admission | undefined {
-    const handed = this.#handed.get(id)
-    if (handed === undefined) return undefined
     this.#handed.delete(id)
-    const { admission } = handed
-    handed.forget()
-    return admission
   }
 
   withhold(id: string): void {

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, inject, it } from 'vitest'
-import { type KafkaServer, startKafka } from '../brokers/index.ts'
 import { HOW_TO_GET_CONFLUENT, pathOfConfluent } from '../kafka/find-confluent.ts'
 import { brokerFaults, consumerFaults, exactlyOnceFaults } from './kafka-consumers.ts'
 import { KafkaScene } from './kafka-scene.ts'
@@ -21,22 +20,6 @@ describe.skipIf(brokers === undefined)(
     consumerFaults(scene)
     exactlyOnceFaults(scene)
 
-    describe.skipIf(!startable)('with a broker of its own', () => {
-      let server: KafkaServer
-      let own: KafkaScene
-      beforeAll(async () => {
-        server = await startKafka()
-        own = new KafkaScene(server.brokers, confluent)
-        await own.open()
-      })
-      afterAll(async () => {
-        await own.close()
-        await server.stop()
-      })
-      brokerFaults(
-        () => own,
-        () => server,
-      )
-    })
+    describe.skipIf(!startable)('with a broker of its own', () => brokerFaults(confluent))
   },
 )

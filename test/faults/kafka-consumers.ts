@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { it } from 'vitest'
-import { exited, type KafkaScene, progress } from './kafka-scene.ts'
+import { afterAll, beforeAll, it } from 'vitest'
+import { type KafkaServer, startKafka } from '../brokers/index.ts'
+import { exited, KafkaScene, progress } from './kafka-scene.ts'
 
 const COUNT = Number(process.env.FAULT_MESSAGES ?? 5_000)
 const KILLS = 5
@@ -62,20 +63,29 @@ export function exactlyOnceFaults(scene: KafkaScene): void {
   })
 }
 
-/** The same through the broker's own death. */
-export function brokerFaults(
-  scene: () => KafkaScene,
-  broker: () => { kill(): Promise<void>; restart(): Promise<void> },
-): void {
+/** The same through the death of a broker that is started for it. @param confluent where the Confluent client is; default: kafkajs */
+export function brokerFaults(confluent?: string): void {
+  let server: KafkaServer
+  let scene: KafkaScene
+  beforeAll(async () => {
+    server = await startKafka()
+    scene = new KafkaScene(server.brokers, confluent)
+    await scene.open()
+  })
+  afterAll(async () => {
+    await scene.close()
+    await server.stop()
+  })
+
   it.each(['eachMessage', 'eachBatch'] as const)(
     'through kill -9 of the broker, which is started again, %s',
     async (mode) => {
-      const run = await scene().fill(3_000)
-      const consumer = scene().start(run, { mode })
+      const run = await scene.fill(3_000)
+      const consumer = scene.start(run, { mode })
       await progress(run, 200)
-      await broker().kill()
-      await broker().restart()
-      await scene().expectAll(run)
+      await server.kill()
+      await server.restart()
+      await scene.expectAll(run)
       consumer.send('close')
       await exited(consumer)
     },

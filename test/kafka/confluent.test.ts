@@ -1,13 +1,8 @@
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { wrapConsumer } from '../../adapters/kafka/index.ts'
 import { confluentLibrary } from './client-libraries.ts'
-import { consumerTests } from './consumers.ts'
-import { deadLetteringTests } from './dead-lettering.ts'
-import { exactlyOnceTests } from './exactly-once.ts'
+import { clientTests } from './clients.ts'
 import { findConfluent, HOW_TO_GET_CONFLUENT } from './find-confluent.ts'
-import { holdingTests } from './holding.ts'
-import { producerTests } from './producers.ts'
-import { retryTests } from './retries.ts'
 import { type OpenScene, Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
@@ -20,12 +15,7 @@ describe.skipIf(brokers === undefined)('with the Confluent client', () => {
   }
   const open: OpenScene = (options) =>
     Scene.open(brokers, { ...options, library: confluentLibrary(client, brokers ?? []) })
-  describe('producers', () => producerTests(open))
-  describe('consumers', () => consumerTests(open))
-  describe('dead-lettering', () => deadLetteringTests(open))
-  describe('retries', () => retryTests(open))
-  describe('exactly once', () => exactlyOnceTests(open))
-  describe('consumers that hold a record', () => holdingTests(open))
+  clientTests(open)
 
   it.each([
     ['does not wait for all replicas', { acks: 1 }],

@@ -3,24 +3,14 @@ import { KafkaJSNonRetriableError } from 'kafkajs'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
 import { wrapConsumer } from '../../adapters/kafka/index.ts'
 import { kafkajsLibrary } from './client-libraries.ts'
-import { consumerTests } from './consumers.ts'
-import { deadLetteringTests } from './dead-lettering.ts'
-import { exactlyOnceTests } from './exactly-once.ts'
-import { holdingTests } from './holding.ts'
-import { producerTests } from './producers.ts'
-import { retryTests } from './retries.ts'
+import { clientTests } from './clients.ts'
 import { type OpenScene, Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
 
 describe.skipIf(brokers === undefined)('with kafkajs', () => {
   const open: OpenScene = (options) => Scene.open(brokers, options)
-  describe('producers', () => producerTests(open))
-  describe('consumers', () => consumerTests(open))
-  describe('dead-lettering', () => deadLetteringTests(open))
-  describe('retries', () => retryTests(open))
-  describe('exactly once', () => exactlyOnceTests(open))
-  describe('consumers that hold a record', () => holdingTests(open))
+  clientTests(open)
 
   /** Notes how many producers below the wrapper are connected. */
   function countProducers(kafka: Kafka): { open: number } {

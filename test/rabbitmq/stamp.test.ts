@@ -46,6 +46,30 @@ describe.skipIf(url === undefined)('the token of a message', () => {
     expect(tokens).not.toContain(undefined)
   })
 
+  it('is not taken by a message that keeps its own, published by a hook meanwhile', async () => {
+    const queue = await at.queue()
+    const channel = await (await at.connection()).createConfirmChannel()
+    const publish = channel.publish
+    let count = 0
+    channel.publish = (...args: Parameters<ConfirmChannel['publish']>) => {
+      if (count++ === 0) channel.publish('', queue, Buffer.from('inner'), { headers: { queueauth: 'kept' } })
+      return publish.apply(channel, args)
+    }
+    wrapProducer(channel, signer, { preserveToken: true })
+    channel.publish('', queue, Buffer.from('outer'))
+    await channel.waitForConfirms()
+    const plain = await (await at.connection()).createChannel()
+    const seen: unknown[][] = []
+    for (let got = await plain.get(queue); got !== false; got = await plain.get(queue)) {
+      seen.push([String(got.content), got.properties.headers?.queueauth])
+      plain.ack(got)
+    }
+    expect(seen).toEqual([
+      ['inner', 'kept'],
+      ['outer', expect.stringMatching(/^ey/)],
+    ])
+  })
+
   it('is missed where amqplib sends in a way that is not known', async () => {
     const queue = await at.queue()
     const channel = await (await at.connection()).createConfirmChannel()

@@ -1,0 +1,18 @@
+import { describe } from 'vitest'
+import { consumerTests } from './consumers.ts'
+import { deadLetteringTests } from './dead-lettering.ts'
+import { exactlyOnceTests } from './exactly-once.ts'
+import { holdingTests } from './holding.ts'
+import { producerTests } from './producers.ts'
+import { retryTests } from './retries.ts'
+import type { OpenScene } from './scene.ts'
+
+/** What is asked of every client. */
+export function clientTests(open: OpenScene): void {
+  describe('producers', () => producerTests(open))
+  describe('consumers', () => consumerTests(open))
+  describe('dead-lettering', () => deadLetteringTests(open))
+  describe('retries', () => retryTests(open))
+  describe('exactly once', () => exactlyOnceTests(open))
+  describe('consumers that hold a record', () => holdingTests(open))
+}
