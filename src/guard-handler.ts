@@ -1,7 +1,7 @@
 import type { ConsumerOptions } from './consumer-options.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
 import type { CoveredProperties, Headers, HeaderValue, ReceivedMessage } from './message.ts'
-import { mark } from './verdict.ts'
+import { Inspection, mark } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 import { splitHeaders } from './view.ts'
 
@@ -85,6 +85,6 @@ function handledMessage(message: ReceivedMessage, admission: Admission): Handled
   const split = verified === undefined ? asIs : splitHeaders(headers, verified.coveredHeaders, NO_BROKER_HEADERS)
   const destination = verified?.sender.destination ?? deliveredBy[0]
   const view: HandledMessage = { queue, destination, payload, properties, headers: split.visible }
-  mark(view, { verdict, unsignedHeaders: split.unsigned, lease: admission.lease })
+  mark(view, new Inspection(verdict, split.unsigned, admission.lease))
   return view
 }

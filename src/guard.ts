@@ -5,11 +5,12 @@ import { createDeadLetter, type DeadLetter, UnstorableError } from './dead-lette
 import { publish } from './events.ts'
 import { type Lease, Leases, NO_LEASE } from './leases.ts'
 import type { ReceivedMessage } from './message.ts'
+import { Claims } from './replay/claims.ts'
 import type { BeginResult, ReplayClaim } from './replay/replay-store.ts'
-import { Scopes } from './replay/scopes.ts'
 import { Reporter } from './reporter.ts'
-import type { Deferred, Refused, Rejected, Skipped, Verdict } from './verdict.ts'
-import type { CheckResult, Verified, Verifier } from './verifier.ts'
+import { Authorized, type Deferred, type Refused, type Rejected, type Skipped, type Verdict } from './verdict.ts'
+import type { Verified } from './verified.ts'
+import type { CheckResult, Verifier } from './verifier.ts'
 
 /**
  * The only control flow for consumers: verify, then the replay store, then the handler, or else settle the message. The
@@ -44,12 +45,15 @@ export class Admission implements Lease {
   readonly verdict: Verdict
   /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
   readonly verified: Verified | undefined
-  readonly lease: Lease
+  /** undefined when no replay store is asked */
+  readonly claim: ReplayClaim | undefined
+  /** held from right before the handler on */
+  lease: Lease = NO_LEASE
 
-  constructor(verdict: Verdict, verified: Verified | undefined, lease: Lease) {
+  constructor(verdict: Verdict, verified?: Verified, claim?: ReplayClaim) {
     this.verdict = verdict
     this.verified = verified
-    this.lease = lease
+    this.claim = claim
   }
 
   commit(): boolean | Promise<boolean> {
@@ -75,17 +79,20 @@ export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> 
 export type Outcome = 'handled' | 'settled' | 'let-go'
 
 /** A delivery on its way through the guard. */
-interface Arrival<Native> {
+class Arrival<Native> {
   readonly delivery: Delivery<Native>
   /** unique and the same for every try, so that asking the replay store again is harmless */
   readonly owner: string
   /** how often it was held */
-  readonly attempt: number
+  attempt = 0
+
+  constructor(delivery: Delivery<Native>, owner: string) {
+    this.delivery = delivery
+    this.owner = owner
+  }
 }
 
-type Decision =
-  | { readonly refused: Refused; readonly refreshed?: Promise<void> | undefined }
-  | { readonly verdict: Verdict; readonly verified: Verified | undefined; readonly claim: ReplayClaim | undefined }
+type Decision = Admission | { readonly refused: Refused; readonly refreshed?: Promise<void> | undefined }
 
 /** A dead letter that cannot be written is tried again at this pace, in case a limit was raised. */
 const PARKED_DELAY_MS = 60_000
@@ -103,7 +110,7 @@ export class Guard<Native = unknown> {
   readonly #options: GuardOptions<Native>
   readonly #leases: Leases | undefined
   readonly #reporter: Reporter<Native>
-  readonly #scopes = new Scopes()
+  readonly #claims: Claims
   /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
   #turn: Promise<void> | undefined
 
@@ -112,6 +119,7 @@ export class Guard<Native = unknown> {
     const { signal, leaseSignal } = options
     this.#verifier = verifier
     this.#options = options
+    this.#claims = new Claims(leaseSeconds)
     this.#leases =
       replay === undefined
         ? undefined
@@ -127,7 +135,7 @@ export class Guard<Native = unknown> {
    * when it is through; one that is held or dead-lettered lets the others pass.
    */
   receive(delivery: Delivery<Native>): Outcome | Promise<Outcome> {
-    const arrival = { delivery, owner: this.#verifier.newOwner(), attempt: 0 }
+    const arrival = new Arrival(delivery, this.#verifier.newOwner())
     const decision = this.#decide(arrival)
     if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
     const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))
@@ -155,7 +163,7 @@ export class Guard<Native = unknown> {
     const refreshed = unknown && this.#verifier.refreshKeys()?.catch(nothing)
     if (this.#verifier.policyOf(received.queue).rollout === 'observe') {
       // Nothing waits here, but the next message under a new key is counted right.
-      return { verdict: 'outcome' in result ? result : authorized(result), verified: undefined, claim: undefined }
+      return new Admission('outcome' in result ? result : new Authorized(result.sender))
     }
     if (unknown !== undefined) return { refused: unknown, refreshed }
     return this.#begin(arrival, result)
@@ -163,23 +171,11 @@ export class Guard<Native = unknown> {
 
   #begin(arrival: Arrival<Native>, result: CheckResult): Decision | Promise<Decision> {
     if ('outcome' in result) {
-      return result.outcome === 'unsigned'
-        ? { verdict: result, verified: undefined, claim: undefined }
-        : { refused: result }
+      return result.outcome === 'unsigned' ? new Admission(result) : { refused: result }
     }
     const store = this.#verifier.replay
-    if (store === undefined) return { verdict: authorized(result), verified: result, claim: undefined }
-    const { received } = arrival.delivery
-    const { batch, digest } = result
-    const scope = this.#scopes.of(received, result)
-    const claim: ReplayClaim = {
-      key: batch === undefined ? scope : `${scope}.${batch.index}`,
-      batch: batch && { key: scope, index: batch.index, size: batch.size },
-      digest,
-      position: received.position,
-      owner: arrival.owner,
-      leaseSeconds: this.#verifier.leaseSeconds,
-    }
+    if (store === undefined) return new Admission(new Authorized(result.sender), result)
+    const claim = this.#claims.of(arrival.delivery.received, result, arrival.owner)
     try {
       const answer = store.begin(claim)
       if (typeof answer === 'string') return begun(result, claim, answer)
@@ -198,8 +194,9 @@ export class Guard<Native = unknown> {
       return refreshed === undefined ? this.#turnDown(arrival, refused) : this.#lookAgain(arrival, refreshed)
     }
     const { delivery } = arrival
-    const { verdict, verified, claim } = decision
-    const lease = this.#hold(delivery.received.queue, claim)
+    const { verdict, verified } = decision
+    const lease = this.#hold(delivery.received.queue, decision.claim)
+    decision.lease = lease
     // The last look, right before the handler: the message may have waited for the store or for its turn.
     const late = verified === undefined ? undefined : this.#verifier.recheck(verified)
     if (late !== undefined) {
@@ -208,7 +205,7 @@ export class Guard<Native = unknown> {
       return released.then(() => this.#turnDown(arrival, late))
     }
     this.#reporter.verdict(delivery, verdict)
-    const handled = delivery.handle(new Admission(verdict, verified, lease))
+    const handled = delivery.handle(decision)
     return handled instanceof Promise ? handled.then(() => 'handled') : 'handled'
   }
 
@@ -244,7 +241,8 @@ export class Guard<Native = unknown> {
     publish('queue-key-auth:held', () => ({ queue: delivery.received.queue, code: refused.code, attempt }))
     delivery.held?.()
     if (!(await this.#pause(backOff(attempt)))) return 'let-go'
-    return this.#carryOut({ ...arrival, attempt: attempt + 1 }, await this.#decide(arrival))
+    arrival.attempt++
+    return this.#carryOut(arrival, await this.#decide(arrival))
   }
 
   #reject(delivery: Delivery<Native>, rejected: Rejected): Outcome | Promise<Outcome> {
@@ -308,7 +306,7 @@ function begun(verified: Verified, claim: ReplayClaim, answer: BeginResult): Dec
   const signer = { fingerprint, service }
   switch (answer) {
     case 'run':
-      return { verdict: authorized(verified), verified, claim }
+      return new Admission(new Authorized(verified.sender), verified, claim)
     case 'in-progress':
       return IN_PROGRESS
     case 'duplicate':
@@ -321,10 +319,6 @@ function begun(verified: Verified, claim: ReplayClaim, answer: BeginResult): Dec
       // An application's own store that says anything else has not said that the handler may run.
       return STORE_UNAVAILABLE
   }
-}
-
-function authorized(verified: Verified): Verdict {
-  return { outcome: 'authorized', sender: verified.sender }
 }
 
 function nothing(): undefined {

@@ -1,7 +1,7 @@
 import { AuthorizedKeys } from './authorized-keys/authorized-keys.ts'
 import { NO_LEASE } from './leases.ts'
 import { Signer } from './signer.ts'
-import { mark } from './verdict.ts'
+import { Authorized, Inspection, mark } from './verdict.ts'
 import { Verifier } from './verifier.ts'
 
 /** What a test needs to send and receive signed messages. */
@@ -35,6 +35,6 @@ export function sentBy<Message extends object>(service: string, message: Message
     issuedAt: new Date(),
     destination: 'memory:test',
   }
-  mark(message, { verdict: { outcome: 'authorized', sender }, unsignedHeaders: {}, lease: NO_LEASE })
+  mark(message, new Inspection(new Authorized(sender), {}, NO_LEASE))
   return message
 }

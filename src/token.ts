@@ -74,16 +74,25 @@ export interface SignedClaims<Of extends CommonClaims = CommonClaims> {
 }
 
 /** The token of one message. */
-export interface SingleToken {
+export class SingleToken {
   readonly signed: SignedClaims<Claims>
-  readonly place: undefined
+  readonly place: undefined = undefined
+
+  constructor(signed: SignedClaims<Claims>) {
+    this.signed = signed
+  }
 }
 
 /** The token of one message of a batch. */
-export interface BatchToken {
+export class BatchToken {
   /** what all messages of the batch share */
   readonly signed: SignedClaims<BatchClaims>
   readonly place: Place
+
+  constructor(signed: SignedClaims<BatchClaims>, place: Place) {
+    this.signed = signed
+    this.place = place
+  }
 }
 
 export type Token = SingleToken | BatchToken
@@ -171,7 +180,7 @@ export class TokenReader {
 
   #single(text: string): SingleToken | TokenFault {
     const signed = this.#signed<Claims>(text, TOKEN_TYPE, checkClaims)
-    return 'code' in signed ? signed : { signed, place: undefined }
+    return 'code' in signed ? signed : new SingleToken(signed)
   }
 
   /** `<JWS>~<place>` */
@@ -182,7 +191,7 @@ export class TokenReader {
     const signed = this.#known(jws) ?? this.#signed<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)
     if ('code' in signed) return signed
     if (place.index >= signed.claims.n) return malformed('its index is not in the batch')
-    return { signed, place }
+    return new BatchToken(signed, place)
   }
 
   #signed<Of extends CommonClaims>(

@@ -5,9 +5,13 @@ import type { DeferCode, ReasonCode, RejectCode, SkipCode } from './reasons.ts'
 /** What the checks said of a message. */
 export type Verdict = Authorized | AcceptedUnsigned | Refused
 
-export interface Authorized {
-  readonly outcome: 'authorized'
+export class Authorized {
+  readonly outcome: 'authorized' = 'authorized'
   readonly sender: Sender
+
+  constructor(sender: Sender) {
+    this.sender = sender
+  }
 }
 
 /** There is no token, and the queue's policy still lets such messages pass. */
@@ -44,7 +48,7 @@ interface Refusal {
 }
 
 /** What is remembered on a message that was handed on. */
-export interface Inspection {
+export class Inspection {
   readonly verdict: Verdict
   /** headers and properties that no signature covers */
   readonly unsignedHeaders: Headers
@@ -54,7 +58,14 @@ export interface Inspection {
    * aborts when the channel it came by is gone: for transports where a message is settled by a number that stands for
    * another one elsewhere
    */
-  readonly gone?: AbortSignal | undefined
+  readonly gone: AbortSignal | undefined
+
+  constructor(verdict: Verdict, unsignedHeaders: Headers, lease: Lease, gone?: AbortSignal) {
+    this.verdict = verdict
+    this.unsignedHeaders = unsignedHeaders
+    this.lease = lease
+    this.gone = gone
+  }
 }
 
 /**

@@ -20,13 +20,14 @@ import { PartsDigester } from './covered-parts.ts'
 import { RejectedError, SetupError } from './errors.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
-import type { ReceivedMessage, Sender } from './message.ts'
+import type { ReceivedMessage } from './message.ts'
 import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
-import { isFault, TokenReader } from './token.ts'
+import { type CommonClaims, isFault, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
+import { Verified } from './verified.ts'
 import { Warnings } from './warnings.ts'
 
 /** The default policy and everything else a verifier needs. */
@@ -46,23 +47,6 @@ export interface VerifierOptions extends QueuePolicy {
   readonly leaseSeconds?: number
   /** where the time comes from; default: the system's clocks */
   readonly clock?: Clock
-}
-
-/** A message that passed every check but the replay store. */
-export interface Verified {
-  readonly sender: Sender
-  /** the key that signed */
-  readonly key: PublicKey
-  /** names of the headers that the signature covers */
-  readonly coveredHeaders: readonly string[]
-  /** the handler must see the signed address, because the address of the delivery was not compared with it */
-  readonly addressFromToken: boolean
-  /** when handling may start at the latest, milliseconds since 1970 */
-  readonly expiresAt: number | undefined
-  /** for a message of a batch: the token's own id, and the message's place among how many */
-  readonly batch: { readonly id: string; readonly index: number; readonly size: number } | undefined
-  /** what the token was signed over, to tell a copy from another message under the same id */
-  readonly digest: string
 }
 
 /** What the checks before the replay store can say. */
@@ -208,37 +192,21 @@ export class Verifier {
     const policy = this.policyOf(received.queue)
     const refusal = matchLines(key, received.queue, claims, algorithm, policy, now)
     if (refusal !== undefined) return refusal
-    const signer = { fingerprint: key.fingerprint, service: claims.iss }
     // 7: the destination
     const elsewhere = checkDestination(received, claims, policy)
-    if (elsewhere !== undefined) return { ...rejected('destination-mismatch', elsewhere), ...signer }
+    if (elsewhere !== undefined) return signedBy(key, claims, rejected('destination-mismatch', elsewhere))
     // 8: the time
     if (now === undefined) return clockUnreliable()
     const untimely = checkTime(claims, policy, this.clockSkewSeconds, now)
-    if (untimely !== undefined) return { ...untimely, ...signer }
+    if (untimely !== undefined) return signedBy(key, claims, untimely)
     // 9: the very bytes the handler will get
     const altered =
       token.place === undefined
         ? checkContent(received, token.signed.claims, this.#parts)
         : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#leaves, this.#batchedParts)
-    if (altered !== undefined) return { ...altered, ...signer }
+    if (altered !== undefined) return signedBy(key, claims, altered)
     key.usage.lastUsedAt = now
-    return {
-      sender: {
-        service: claims.iss,
-        keyId: key.keyId,
-        fingerprint: key.fingerprint,
-        tokenId: place === undefined ? claims.jti : `${claims.jti}.${place.index}`,
-        issuedAt: new Date(claims.iat * 1000),
-        destination: claims.aud,
-      },
-      key,
-      coveredHeaders: claims.hs ?? [],
-      addressFromToken: !policy.delivered,
-      expiresAt: claims.exp === undefined ? undefined : claims.exp * 1000,
-      batch: place === undefined ? undefined : { id: claims.jti, index: place.index, size: token.signed.claims.n },
-      digest: signed.content,
-    }
+    return new Verified(token, key, !policy.delivered)
   }
 
   /** What may have changed while a verified message waited: its key may be revoked or gone by now, its deadline over. */
@@ -247,11 +215,8 @@ export class Verifier {
     const snapshot = this.#keys.snapshot
     if (snapshot === undefined) return deferred('keys-unavailable', 'the authorized keys cannot be read')
     if (snapshot.isRevoked(verified.key)) {
-      return {
-        ...rejected('key-revoked', `key ${fingerprint} was revoked while the message waited`),
-        fingerprint,
-        service,
-      }
+      const detail = `key ${fingerprint} was revoked while the message waited`
+      return { ...rejected('key-revoked', detail), fingerprint, service }
     }
     if (!snapshot.keys.has(verified.key.keyId)) {
       // Where there is no list of revocations, as in a JWK Set, this is how a key is taken back.
@@ -286,6 +251,11 @@ export class Verifier {
       )
     }
   }
+}
+
+/** A refusal of a message whose signature is good. */
+function signedBy({ fingerprint }: PublicKey, { iss }: CommonClaims, refusal: Rejected): Rejected {
+  return { ...refusal, fingerprint, service: iss }
 }
 
 /** Equal to maxAge alone, a copy would be accepted twice: once by a clock that is behind, once by one that is ahead. */

@@ -8,7 +8,7 @@ import {
   type ReceivedMessage,
   TOKEN_HEADER,
 } from '../../src/message.ts'
-import { mark } from '../../src/verdict.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { KafkaMessage, OutgoingMessage } from './client.ts'
 
@@ -126,14 +126,14 @@ export function toView(message: KafkaMessage, received: ReceivedMessage, admissi
   const view: { -readonly [Name in keyof KafkaMessage]: KafkaMessage[Name] } = Object.assign({}, message)
   if (verified === undefined) {
     if (message.headers !== undefined) view.headers = { ...message.headers }
-    mark(view, { verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease })
+    mark(view, new Inspection(verdict, NO_HEADERS, admission.lease))
     return view
   }
   const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, coveredByName(received))
   // The token stays, for records that are passed on.
   visible[TOKEN_HEADER] = received.token as HeaderValue
   view.headers = visible
-  const inspection = { verdict, unsignedHeaders: unsigned, lease: admission.lease }
+  const inspection = new Inspection(verdict, unsigned, admission.lease)
   mark(view, inspection)
   mark(visible, inspection)
   return view

@@ -10,7 +10,7 @@ import {
   TOKEN_HEADER,
 } from '../../src/message.ts'
 import { quote } from '../../src/text.ts'
-import { mark } from '../../src/verdict.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { MemoryMessage, PublishOptions } from './broker.ts'
 
@@ -53,7 +53,7 @@ export function toHandled(message: MemoryMessage, admission: Admission): MemoryM
       ? { visible: { ...message.headers }, unsigned: {} }
       : splitHeaders(message.headers, verified.coveredHeaders, KEPT)
   const handled: MemoryMessage = { ...message, headers: visible }
-  mark(handled, { verdict, unsignedHeaders: unsigned, lease: admission.lease })
+  mark(handled, new Inspection(verdict, unsigned, admission.lease))
   return handled
 }
 

@@ -1,7 +1,7 @@
 import type { DeadLetter } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
 import { NO_HEADERS, type ReceivedMessage } from '../../src/message.ts'
-import { mark } from '../../src/verdict.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
 import type { GuardedChannel } from './channel.ts'
 import type { AmqpMessage } from './client.ts'
 import { toReceived, toView } from './message.ts'
@@ -43,7 +43,7 @@ export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
     const { gone } = this.channel
     const { verdict, verified, lease } = admission
     if (verified !== undefined) return toView(this.native, this.received, verified, admission, gone)
-    mark(this.native, { verdict, unsignedHeaders: NO_HEADERS, lease, gone })
+    mark(this.native, new Inspection(verdict, NO_HEADERS, lease, gone))
     return this.native
   }
 

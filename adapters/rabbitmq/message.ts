@@ -2,8 +2,8 @@ import type { Admission } from '../../src/guard.ts'
 import type { CoveredProperties, Headers, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
 import { address, NO_HEADERS, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
 import { printable } from '../../src/text.ts'
-import { mark } from '../../src/verdict.ts'
-import type { Verified } from '../../src/verifier.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
+import type { Verified } from '../../src/verified.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
 import { isFlat, isTokenOnly, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
@@ -141,7 +141,7 @@ export function toView(
     },
     content,
   }
-  const inspection = { verdict, unsignedHeaders: withProperties(unsigned, properties), lease, gone }
+  const inspection = new Inspection(verdict, withProperties(unsigned, properties), lease, gone)
   mark(view, inspection)
   mark(visible, inspection)
   return view

@@ -9,7 +9,7 @@ const MAX_HANDED = 100_000
  * letter is pending. By the ids of entries.
  */
 export class GroupAdmissions {
-  readonly #handed = new Map<string, Admission>()
+  #handed = new Map<string, Admission>()
   readonly #withheld = new Map<string, number>()
   /** the one that is being judged at this moment */
   judged: string | undefined
@@ -36,6 +36,8 @@ export class GroupAdmissions {
 
   settled(id: string): void {
     this.#handed.delete(id)
+    // A Map that is filled and emptied again makes new tables, and those that it leaves behind keep what was in them.
+    if (this.#handed.size === 0) this.#handed = new Map()
   }
 
   withhold(id: string): void {

@@ -4,12 +4,12 @@ import { publish } from '../../src/events.ts'
 import { type Admission, Guard } from '../../src/guard.ts'
 import { NO_HEADERS } from '../../src/message.ts'
 import { printable, quote } from '../../src/text.ts'
-import { mark } from '../../src/verdict.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
 import type { RedisClient } from './client.ts'
 import type { ConsumeStreamOptions, StreamMessage } from './consume-stream.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { EntryDelivery } from './delivery.ts'
-import { destinationOf, pairs, type ReceivedEntry, type StreamEntry, toReceived } from './message.ts'
+import { destinationOf, pairs, type ReceivedEntry, StreamEntry, toReceived } from './message.ts'
 import type { RawEntry } from './reads.ts'
 import type { StreamGroup } from './stream-group.ts'
 
@@ -116,7 +116,7 @@ export class EntryHandler {
       const id = String(rawId)
       const deliveries = counts === undefined ? 1 : counts.get(id)
       if (deliveries === undefined || this.#inHand.has(id)) continue
-      const entry: StreamEntry = { stream, group, id, fields: fields ?? [] }
+      const entry = new StreamEntry(stream, group, id, fields ?? [])
       const done = fields === null ? this.#forget(entry) : this.#receive(entry, deliveries)
       if (done === undefined) continue
       this.#inHand.set(
@@ -241,7 +241,7 @@ function view(entry: StreamEntry, { body }: ReceivedEntry, admission: Admission)
   const fields = verified === undefined ? entry.fields : body
   const values = Object.fromEntries([...pairs(fields)].map(([name, value]) => [name.toString(), value.toString()]))
   const message: StreamMessage = { ...entry, fields, values }
-  mark(message, { verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease })
+  mark(message, new Inspection(verdict, NO_HEADERS, admission.lease))
   return message
 }
 

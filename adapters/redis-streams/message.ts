@@ -1,18 +1,32 @@
 import { SetupError } from '../../src/errors.ts'
-import { address, isReservedHeader, type Message, type ReceivedMessage, TOKEN_HEADER } from '../../src/message.ts'
+import {
+  address,
+  type Headers,
+  isReservedHeader,
+  type Message,
+  type ReceivedMessage,
+  TOKEN_HEADER,
+} from '../../src/message.ts'
 import { quote } from '../../src/text.ts'
 import type { Argument } from './client.ts'
 
 /** Entries of a stream and the core's messages, both ways. Pure. */
 
 /** An entry as the server has it. */
-export interface StreamEntry {
+export class StreamEntry {
   /** the physical key, with the client's prefix */
   readonly stream: string
   readonly group: string
   readonly id: string
   /** names and values by turns; a name may come more than once */
   readonly fields: readonly Buffer[]
+
+  constructor(stream: string, group: string, id: string, fields: readonly Buffer[]) {
+    this.stream = stream
+    this.group = group
+    this.id = id
+    this.fields = fields
+  }
 }
 
 /**
@@ -99,9 +113,33 @@ function withoutToken(given: readonly Argument[]): readonly Argument[] {
 }
 
 /** An entry, for verifying. */
-export interface ReceivedEntry extends ReceivedMessage {
+export class ReceivedEntry implements ReceivedMessage {
+  readonly queue: string
+  readonly consumer: string
+  readonly position: string
+  readonly deliveredBy: readonly string[]
+  readonly token: unknown
+  readonly payload: Buffer
   /** the fields that are the body: what a handler sees once they are verified */
   readonly body: readonly Buffer[]
+  readonly headers?: Headers
+
+  constructor(
+    { stream, group, id }: StreamEntry,
+    deliveredBy: readonly string[],
+    token: unknown,
+    body: readonly Buffer[],
+    planted: Headers | undefined,
+  ) {
+    this.queue = stream
+    this.consumer = group
+    this.position = id
+    this.deliveredBy = deliveredBy
+    this.token = token
+    this.payload = encodeFields(body)
+    this.body = body
+    if (planted !== undefined) this.headers = planted
+  }
 }
 
 /**
@@ -111,9 +149,10 @@ export interface ReceivedEntry extends ReceivedMessage {
  * @param deliveredBy the address of its stream, where it is at hand
  */
 export function toReceived(
-  { stream, group, id, fields }: StreamEntry,
-  deliveredBy: readonly string[] = [destinationOf(stream)],
+  entry: StreamEntry,
+  deliveredBy: readonly string[] = [destinationOf(entry.stream)],
 ): ReceivedEntry {
+  const { fields } = entry
   let token: string | string[] | undefined
   let planted: Record<string, Buffer> | undefined
   const body = fields.slice()
@@ -134,9 +173,7 @@ export function toReceived(
     }
   }
   body.length = length
-  const payload = encodeFields(body)
-  const received = { queue: stream, consumer: group, deliveredBy, token, payload, position: id, body }
-  return planted === undefined ? received : { ...received, headers: planted }
+  return new ReceivedEntry(entry, deliveredBy, token, body, planted)
 }
 
 export function* pairs(fields: readonly Buffer[]): Generator<readonly [name: Buffer, value: Buffer]> {

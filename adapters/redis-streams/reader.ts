@@ -1,10 +1,10 @@
 import type { Admission, Guard } from '../../src/guard.ts'
 import { NO_HEADERS } from '../../src/message.ts'
-import { mark } from '../../src/verdict.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
 import { type Admissions, type GroupAdmissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { EntryDelivery } from './delivery.ts'
-import { destinationOf, type StreamEntry, toReceived } from './message.ts'
+import { destinationOf, StreamEntry, toReceived } from './message.ts'
 import type { Page, RawEntry } from './reads.ts'
 
 /** What became of a page: what the caller gets, and whether anything was in it that it does not get. */
@@ -100,7 +100,7 @@ export class GroupReader {
     for (const raw of page.entries) {
       // Deleted meanwhile: there is nothing to check, and the caller may want to know.
       if (raw === null || raw[1] === null) showing.shown.push(converted(raw, encoding))
-      else this.#receive(raw, { stream: page.key, group, id: String(raw[0]), fields: raw[1] }, showing)
+      else this.#receive(raw, new StreamEntry(page.key, group, String(raw[0]), raw[1]), showing)
     }
     const finish = (): Judged => {
       showing.closed = true
@@ -176,8 +176,11 @@ export class GroupReader {
 
 /** The entry as the caller's read would give it, with the fields it may see; senderOf knows the entry and its fields. */
 function handedEntry(raw: RawEntry, fields: readonly Buffer[], admission: Admission, encoding: unknown): unknown {
-  const entry = converted([raw[0], fields, ...raw.slice(2)], encoding) as [unknown, object]
-  const inspection = { verdict: admission.verdict, unsignedHeaders: NO_HEADERS, lease: admission.lease }
+  // A copy, and no list of its own making, which V8 would put beside what lives long.
+  const shown = raw.slice()
+  shown[1] = fields
+  const entry = converted(shown, encoding) as [unknown, object]
+  const inspection = new Inspection(admission.verdict, NO_HEADERS, admission.lease)
   mark(entry, inspection)
   mark(entry[1], inspection)
   return entry

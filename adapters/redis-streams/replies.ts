@@ -13,18 +13,20 @@ export function takeEncoding(command: CommandLike): unknown {
   return memory[ENCODING]
 }
 
-/** Puts a function between the reply and the promise; once, however often the command is sent. */
+/**
+ * Puts a function between the reply and the promise; once, however often the command is sent. The function itself says that
+ * it is ours: kept on the command, it made the garbage collector keep every reply until its next full collection.
+ */
 export function listen(
   command: CommandLike,
   answer: (reply: unknown, resolve: (reply: unknown) => void) => void,
 ): void {
-  const memory = command as { [LISTENER]?: unknown }
-  if (memory[LISTENER] === command.resolve) return
   const { resolve } = command
-  command.resolve = (reply) => {
+  if (LISTENER in resolve) return
+  const listener = (reply: unknown): unknown => {
     ;(command as { _clearTimers?: () => void })._clearTimers?.()
     answer(reply, (judged) => resolve.call(command, judged))
     return command.promise
   }
-  memory[LISTENER] = command.resolve
+  command.resolve = Object.assign(listener, { [LISTENER]: true })
 }

@@ -1,5 +1,5 @@
 /** Where a message stands in its batch, and how that is written behind the token: `<index>~<salt and path>`. */
-export interface Place {
+export class Place {
   readonly index: number
   /** 16 random octets that keep a message's siblings from being guessed, as a latin1 string */
   readonly salt: string
@@ -7,6 +7,13 @@ export interface Place {
   readonly path: Int32Array
   /** how many siblings there are: what follows in `path` means nothing */
   readonly siblings: number
+
+  constructor(index: number, salt: string, path: Int32Array, siblings: number) {
+    this.index = index
+    this.salt = salt
+    this.path = path
+    this.siblings = siblings
+  }
 }
 
 export const SALT_BYTES = 16
@@ -38,7 +45,7 @@ export class PlaceReader {
     const isCanonical = this.#bytes.toString('base64url', 0, octets) === tail
     if (!isCanonical || octets < SALT_BYTES || (octets - SALT_BYTES) % HASH_BYTES > 0) return undefined
     const salt = this.#bytes.toString('latin1', 0, SALT_BYTES)
-    return { index, salt, path: this.#path, siblings: (octets - SALT_BYTES) / HASH_BYTES }
+    return new Place(index, salt, this.#path, (octets - SALT_BYTES) / HASH_BYTES)
   }
 }
 

@@ -1,10 +1,16 @@
 import type { BeginResult, CommitResult, ReplayClaim } from './replay-store.ts'
 
-interface InHand {
+class InHand {
   owner: string
   position: string | undefined
   /** when its lease is over, monotonic ms */
   until: number
+
+  constructor(owner: string, position: string | undefined, until: number) {
+    this.owner = owner
+    this.position = position
+    this.until = until
+  }
 }
 
 /** What is known of a message: nothing; who has it in hand; or that it was committed, and where, '' for nowhere. */
@@ -36,7 +42,7 @@ export class BatchRecord {
     const until = now + leaseSeconds * 1000
     if (typeof slot === 'string' && this.until > now) return isSame(slot, position) ? 'run' : 'duplicate'
     if (slot === undefined || typeof slot === 'string') {
-      this.#slots[index] = { owner, position, until }
+      this.#slots[index] = new InHand(owner, position, until)
       this.inHand++
       return 'run'
     }

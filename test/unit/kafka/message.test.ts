@@ -4,10 +4,9 @@ import { FORMS } from '../../../adapters/kafka/dead-letter-form.ts'
 import { setToken, snapshot, toMessage, toReceived, toView } from '../../../adapters/kafka/message.ts'
 import { createDeadLetter } from '../../../src/dead-letter.ts'
 import { Admission } from '../../../src/guard.ts'
-import { NO_LEASE } from '../../../src/leases.ts'
 import { testKeys } from '../../../src/testing.ts'
 import { unsignedHeaders } from '../../../src/verdict.ts'
-import type { Verified } from '../../../src/verifier.ts'
+import type { Verified } from '../../../src/verified.ts'
 
 const { signer, verifier } = testKeys('checkout')
 
@@ -86,7 +85,7 @@ describe('records', () => {
     const full = { ...message, headers: { ...message.headers, ...more } }
     const received = toReceived('orders', 0, full, 'billing')
     const verified = verifier.check(received) as Verified
-    const view = toView(full, received, new Admission({ outcome: 'unsigned' }, verified, NO_LEASE))
+    const view = toView(full, received, new Admission({ outcome: 'unsigned' }, verified))
     expect(Object.keys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'queueauth', 'traceparent'])
     expect(Object.keys(unsignedHeaders(view)).sort()).toEqual(['content-encoding', 'x-admin'])
     expect([view.offset, view.timestamp, String(view.key)]).toEqual(['7', '1', 'k'])

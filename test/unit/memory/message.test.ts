@@ -3,7 +3,6 @@ import type { MemoryMessage } from '../../../adapters/memory/index.ts'
 import { addressOf, toDeadLetter, toHandled, toReceived } from '../../../adapters/memory/message.ts'
 import { createDeadLetter } from '../../../src/dead-letter.ts'
 import { Admission } from '../../../src/guard.ts'
-import { NO_LEASE } from '../../../src/leases.ts'
 import type { HeaderValue } from '../../../src/message.ts'
 import { unsignedHeaders } from '../../../src/verdict.ts'
 
@@ -11,7 +10,7 @@ function message(headers: Record<string, HeaderValue>, properties = {}): MemoryM
   return { queue: 'a b', payload: Buffer.from('x'), headers, properties, redelivered: false, deliveryTag: 1 }
 }
 
-const passed = new Admission({ outcome: 'unsigned' }, undefined, NO_LEASE)
+const passed = new Admission({ outcome: 'unsigned' })
 
 describe('the memory broker’s messages', () => {
   it('have the address memory:<queue>, percent-encoded', () => {
