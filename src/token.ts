@@ -173,7 +173,7 @@ export class TokenReader {
     if (value.length > MAX_TOKEN_LENGTH) {
       return fault('token-oversize', `the token has ${value.length} characters; ${MAX_TOKEN_LENGTH} are allowed`)
     }
-    const text = typeof value === 'string' ? value : Buffer.from(value).toString('latin1')
+    const text = typeof value === 'string' ? value : latin1Of(value)
     const tilde = text.indexOf('~')
     return tilde < 0 ? this.#single(text) : this.#batch(text, tilde)
   }
@@ -228,6 +228,11 @@ export class TokenReader {
     this.#headers.set(part, header)
     return header
   }
+}
+
+/** One character an octet, without a copy of the bytes. */
+function latin1Of(bytes: Uint8Array): string {
+  return (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)).toString('latin1')
 }
 
 function contentOf(claims: Claims | BatchClaims): string {

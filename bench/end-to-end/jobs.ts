@@ -18,8 +18,8 @@ export interface ProducerJob {
 
 /** How much to send. */
 export type Amount =
-  /** as fast as they go through */
-  | { readonly messages: number }
+  /** as fast as they go through, so many at a time */
+  | { readonly messages: number; readonly together: number }
   /** at so many a second; undefined: as fast as they go through */
   | { readonly seconds: number; readonly rate: number | undefined }
 

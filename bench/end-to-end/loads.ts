@@ -22,8 +22,8 @@ export interface Load {
 
 const COMPARED: readonly Way[] = WAYS.slice(0, 4)
 
-/** Milliseconds between messages are few, and nothing queues. */
-const LOW = 200
+/** Messages a second: milliseconds between them are few, and nothing queues. */
+export const LOW = 200
 
 /** @param short leaves out all variants but the first, the high load, and what is there to compare with only */
 export function loadsOf([main, ...others]: readonly [string, ...string[]], short: boolean): Load[] {

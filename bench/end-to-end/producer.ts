@@ -47,6 +47,7 @@ export class Producer {
     const first = this.#sent
     const cpu = cpuSince()
     const startedAt = now()
+    const together = 'messages' in amount ? amount.together : CHUNK
     for (;;) {
       const due = dueOf(amount, now() - startedAt, this.#sent - first)
       if (due === undefined) break
@@ -55,7 +56,7 @@ export class Producer {
           this.#wake = resolve
         })
       } else if (due <= 0) await sleep(1)
-      else await this.#sender.send(Array.from({ length: Math.min(due, CHUNK) }, () => this.#body()))
+      else await this.#sender.send(Array.from({ length: Math.min(due, together) }, () => this.#body()))
     }
     await this.#sender.settle()
     return {

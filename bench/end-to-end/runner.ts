@@ -2,10 +2,10 @@ import { Signer } from '../../src/index.ts'
 import { uniqueName } from '../../test/brokers/index.ts'
 import { generateKeyPairFor } from '../tokens/keys.ts'
 import type { Amount, Consumed, ConsumerJob, Produced, ProducerJob } from './jobs.ts'
-import type { Load, Way } from './loads.ts'
+import { LOW, type Load, type Way } from './loads.ts'
 import { cpuOfDescendants } from './processes.ts'
 import { type Outcome, rateOf, type Sample, typical } from './summary.ts'
-import type { Broker } from './transport.ts'
+import { type Broker, CHUNK } from './transport.ts'
 import { TRANSPORTS, type TransportName } from './transports.ts'
 import { iterationsFor } from './work.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -67,7 +67,7 @@ export class Runner {
     const { durations, progress } = this.#options
     progress(`${TRANSPORTS[this.#transport].name}: warming up`)
     const jobs = this.#jobs(load, 'unsigned', { single: 0, batch: 0 }, 'empty')
-    await this.#withWorkers(jobs, (workers) => phase(workers, { messages: durations.brokerWarmUp }))
+    await this.#withWorkers(jobs, (workers) => phase(workers, { messages: durations.brokerWarmUp, together: CHUNK }))
   }
 
   async #runLoad(load: Load, before: readonly Outcome[]): Promise<Outcome> {
@@ -79,6 +79,8 @@ export class Runner {
       single: await this.#lengthFor(load, 'bare signatures', 'single tokens', rate),
       batch: await this.#lengthFor(load, 'dummy header', 'batch tokens', rate),
     }
+    // At a low load no two messages leave together, so the programs do not get used to that either.
+    const together = load.pace === LOW ? 1 : CHUNK
     const samples = new Map<Way, Sample[]>(load.ways.map((way) => [way, []]))
     for (let round = 0; round < count; round++) {
       // Each round begins with another, so that what one leaves behind does not always meet the same next one.
@@ -86,7 +88,7 @@ export class Runner {
         const way = load.ways[(round + index) % load.ways.length] as Way
         progress(`${name}, ${load.name}: ${way}, round ${round + 1} of ${count}`)
         const handler = load.pace === 'saturated' ? load.handler : 'latency'
-        samples.get(way)?.push(await this.#measure(this.#jobs(load, way, lengths, handler), rate))
+        samples.get(way)?.push(await this.#measure(this.#jobs(load, way, lengths, handler), rate, together))
       }
     }
     return { load, rate, samples }
@@ -99,7 +101,7 @@ export class Runner {
     const { producer, consumer } = this.#jobs(load, way, { single: 0, batch: 0 }, 'token')
     const jobs = { producer, consumer: { ...consumer, verify: 'no' } } as const
     return await this.#withWorkers(jobs, async (workers) => {
-      const amount = rate === undefined ? { messages: LOOK.messages } : { seconds: LOOK.seconds, rate }
+      const amount = rate === undefined ? { messages: LOOK.messages, together: CHUNK } : { seconds: LOOK.seconds, rate }
       const { consumed } = await phase(workers, amount)
       return Math.round(consumed.tokenLength)
     })
@@ -119,10 +121,10 @@ export class Runner {
     }
   }
 
-  #measure(jobs: Jobs, rate: number | undefined): Promise<Sample> {
+  #measure(jobs: Jobs, rate: number | undefined, together: number): Promise<Sample> {
     const { warmUp, measured } = this.#options.durations
     return this.#withWorkers(jobs, async (workers) => {
-      await phase(workers, { messages: warmUp })
+      await phase(workers, { messages: warmUp, together })
       const { produced, consumed, brokerMicros } = await phase(workers, { seconds: measured, rate })
       const { count } = produced
       return {
