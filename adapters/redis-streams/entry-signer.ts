@@ -4,7 +4,7 @@ import { SetupError } from '../../src/errors.ts'
 import { type Message, TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import type { Argument, CommandLike } from './client.ts'
-import { textOf, toMessage } from './message.ts'
+import { destinationOf, textOf, toMessage } from './message.ts'
 import { refuse, shorten } from './refuse.ts'
 import { parseXadd } from './xadd.ts'
 
@@ -16,23 +16,26 @@ interface Marked {
 }
 
 /** An XADD that was read. */
-interface Unsigned {
-  readonly message: Message
-  /** the arguments as far as the token */
-  readonly args: readonly Argument[]
+interface Read<Made> {
+  /** those of the command, as they are sent: the token goes behind them */
+  readonly args: Argument[]
+  /** what was made of the message */
+  readonly made: Made
 }
 
 /** The entries of one stream that wait for their tokens. */
 interface Group {
   readonly commands: CommandLike[]
-  readonly args: (readonly Argument[])[]
-  readonly prepared: PreparedMessage[]
+  readonly entries: Read<PreparedMessage>[]
 }
 
 /** Gives XADD commands their tokens, each once. One that cannot be signed is refused by itself. */
 export class EntrySigner {
   readonly #signer: Signer
   readonly #streams: QueuePatterns | undefined
+  /** the key that was seen last, and its address: those that follow each other mostly have the same */
+  #key: Argument | undefined
+  #destination = ''
 
   /** @param streams the physical keys to sign; undefined: all */
   constructor(signer: Signer, streams: QueuePatterns | undefined) {
@@ -41,40 +44,34 @@ export class EntrySigner {
   }
 
   sign(command: CommandLike): void {
-    const unsigned = this.#read(command)
-    if (unsigned === undefined) return
-    const { message, args } = unsigned
-    orRefuse([command], () => addToken(command, args, this.#signer.sign(message)))
+    const read = this.#read(command, (message) => this.#signer.sign(message))
+    if (read !== undefined) addToken(command, read.args, read.made)
   }
 
   /** One signature for all entries of a stream. When it fails they are refused, and those of other streams are not. */
   signTogether(commands: readonly CommandLike[]): void {
+    const prepare = (message: Message): PreparedMessage => this.#signer.prepare(message)
     const groups = new Map<string, Group>()
     for (const command of commands) {
-      const unsigned = this.#read(command)
-      if (unsigned === undefined) continue
-      const { message, args } = unsigned
-      orRefuse([command], () => {
-        const prepared = this.#signer.prepare(message)
-        const group = groups.get(message.destination) ?? { commands: [], args: [], prepared: [] }
-        groups.set(message.destination, group)
-        group.commands.push(command)
-        group.args.push(args)
-        group.prepared.push(prepared)
-      })
+      const read = this.#read(command, prepare)
+      if (read === undefined) continue
+      const group = groups.get(this.#destination) ?? { commands: [], entries: [] }
+      if (group.commands.length === 0) groups.set(this.#destination, group)
+      group.commands.push(command)
+      group.entries.push(read)
     }
-    for (const { commands, args, prepared } of groups.values()) {
+    for (const { commands, entries } of groups.values()) {
       orRefuse(commands, () => {
-        const tokens = this.#signer.signPrepared(prepared)
-        for (const [index, command] of commands.entries()) {
-          addToken(command, args[index] as readonly Argument[], tokens[index] as string)
+        const tokens = this.#signer.signPrepared(entries.map(({ made }) => made))
+        for (const [index, { args }] of entries.entries()) {
+          addToken(commands[index] as CommandLike, args, tokens[index] as string)
         }
       })
     }
   }
 
   /** undefined: there is nothing to sign, or it is refused, or it was read before. */
-  #read(command: CommandLike): Unsigned | undefined {
+  #read<Made>(command: CommandLike, make: (message: Message) => Made): Read<Made> | undefined {
     if ((command as Marked)[SIGNED]) return undefined
     ;(command as Marked)[SIGNED] = true
     const { args } = command
@@ -94,15 +91,23 @@ export class EntrySigner {
       return undefined
     }
     return orRefuse([command], () => {
-      const given = args.slice(parsed.fields)
-      const { message, fields } = toMessage(parsed.key, given)
-      return { message, args: fields === given ? args : [...args.slice(0, parsed.fields), ...fields] }
+      const { message, fields } = toMessage(this.#destinationOf(parsed.key), args.slice(parsed.fields))
+      return { args: [...args.slice(0, parsed.fields), ...fields], made: make(message) }
     })
+  }
+
+  /** @throws SetupError `destination-invalid` */
+  #destinationOf(key: Argument): string {
+    if (typeof key === 'string' && key === this.#key) return this.#destination
+    this.#destination = destinationOf(key)
+    this.#key = key
+    return this.#destination
   }
 }
 
-function addToken(command: CommandLike, args: readonly Argument[], token: string): void {
-  command.args = [...args, TOKEN_HEADER, token]
+function addToken(command: CommandLike, args: Argument[], token: string): void {
+  args.push(TOKEN_HEADER, token)
+  command.args = args
 }
 
 function orRefuse<T>(commands: readonly CommandLike[], work: () => T): T | undefined {

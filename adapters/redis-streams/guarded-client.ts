@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events'
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
-import { SetupError } from '../../src/errors.ts'
 import { Guard } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
@@ -17,7 +16,7 @@ import {
 import { DeadLetterSink } from './dead-letters.ts'
 import { type StreamEntry, textOf } from './message.ts'
 import { decoratePipelines } from './pipelines.ts'
-import { inTransaction, lateInTransaction, noAckRefused, unguarded, unknownOption } from './read-errors.ts'
+import { inTransaction, lateInTransaction, noAckRefused, noText, unguarded, unknownOption } from './read-errors.ts'
 import { converted, GroupReader, type Judged } from './reader.ts'
 import { type GroupRead, type Page, pagesOf, parseClaim, parseReadGroup, replyOf, replyShapeOf } from './reads.ts'
 import { isRefused, mapRefusal, refuse } from './refuse.ts'
@@ -137,7 +136,7 @@ export class GuardedClient {
     }
     const names = read.streams.map(({ key }) => textOf(key))
     if (names.includes(undefined)) {
-      refuse(command, 2, new SetupError('destination-invalid', 'the key of a guarded stream must be UTF-8 text'))
+      refuse(command, 2, noText())
       return
     }
     for (const name of names as string[]) this.#lookUp(name)
@@ -212,8 +211,12 @@ export class GuardedClient {
     // With ids alone no content is shown; whoever reads it later does that here.
     if (claim === undefined || claim.justIds) return
     const key = textOf(claim.key)
-    if (command.inTransaction || this.#inMulti || key === undefined) {
+    if (command.inTransaction || this.#inMulti) {
       refuse(command, 1, inTransaction(name.toUpperCase()))
+      return
+    }
+    if (key === undefined) {
+      refuse(command, 1, noText())
       return
     }
     this.#lookUp(key)

@@ -84,15 +84,15 @@ export function textOf(key: Argument): string | undefined {
  * What `XADD` was asked to add, without a token that was there already: a message that is forwarded gets a fresh one. The
  * fields are those given where nothing has to be done to them.
  *
- * @throws SetupError `header-reserved`, `destination-invalid`
+ * @throws SetupError `header-reserved`
  */
 export function toMessage(
-  key: Argument,
+  destination: string,
   given: readonly Argument[],
 ): { readonly message: Message; readonly fields: readonly Argument[] } {
   const fields = withoutToken(given)
   const payload = encodeFields(fields)
-  return { message: { destination: destinationOf(key), payload }, fields: snapshot(fields, payload) }
+  return { message: { destination, payload }, fields: snapshot(fields, payload) }
 }
 
 function withoutToken(given: readonly Argument[]): readonly Argument[] {

@@ -16,7 +16,14 @@ export function unknownOption(): SetupError {
 export function inTransaction(name: string): SetupError {
   return new SetupError(
     'option-invalid',
-    `${name} in a MULTI shows entries before they can be checked, or its key is no text; read outside of it`,
+    `${name} in a MULTI shows entries before they can be checked; read outside of it`,
+  )
+}
+
+export function noText(): SetupError {
+  return new SetupError(
+    'destination-invalid',
+    'the key of a guarded stream must be UTF-8 text; rename the stream, or read it with a client that is not wrapped',
   )
 }
 

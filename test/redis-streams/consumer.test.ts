@@ -43,6 +43,8 @@ async function scene(kind: ClientKind, replay?: Verifier['replay'], options = {}
   }
 }
 
+const noText = (key: string): Buffer => Buffer.from(`${key}\xff`, 'latin1')
+
 const bodies = (entries: [unknown, Buffer[]][] | null): string[] =>
   (entries ?? []).map(([, fields]) => String(fields[1]))
 
@@ -173,6 +175,16 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
         await expect(redis.exec()).rejects.toThrow('EXECABORT')
         throw refusal
       },
+    ],
+    [
+      'a group read of a stream whose key is no text',
+      'destination-invalid',
+      (redis: Redis6, key: string) => redis.xreadgroup('GROUP', GROUP, 'c', 'STREAMS', noText(key), '>'),
+    ],
+    [
+      'a claim in a stream whose key is no text',
+      'destination-invalid',
+      (redis: Redis6, key: string) => redis.xautoclaim(noText(key), GROUP, 'c', 0, '0'),
     ],
   ])('refuses %s', async (_what, code, read) => {
     const { producer, consumer, key, pending } = await scene(kind)

@@ -172,6 +172,28 @@ describe
       expect(await redis.ping()).toBe('PONG')
     })
 
+    it('a stream whose key is no text, and none beside it', async () => {
+      const redis = wrapProducer(opened(kind.open()), signer, { batch })
+      const keys = ['before', 'beside'].map((name) => uniqueName(name)) as [string, string]
+      const [before, beside] = keys
+      const noText = Buffer.from(`${uniqueName('refused')}\xff`, 'latin1')
+      const refusal = expect.objectContaining({ name: 'SetupError', code: 'destination-invalid' })
+      await expect(redis.xadd(noText, '*', 'a', '1', 'b', '2')).rejects.toEqual(refusal)
+      const pipeline = redis.pipeline()
+      for (const key of [before, noText, before, beside]) pipeline.xadd(key, '*', 'a', '1', 'b', '2')
+      const results = await pipeline.exec()
+      expect(results?.map(([error]) => error)).toEqual([null, refusal, null, null])
+      expect(await redis.exists(noText)).toBe(0)
+      for (const [key, count] of [
+        [before, 2],
+        [beside, 1],
+      ] as const) {
+        const entries = await entriesOf(plain(), kind.prefix + key)
+        expect(entries).toHaveLength(count)
+        for (const fields of entries) expectSigned(kind.prefix + key, fields)
+      }
+    })
+
     it('nothing that Redis refuses itself, with its own words', async () => {
       const [wrapped, bare] = [wrapProducer(opened(kind.open()), signer, { batch }), opened(kind.open())]
       const key = uniqueName('incomplete')

@@ -23,7 +23,7 @@ describe('fields', () => {
   it('verify as they were signed, and with any change they do not', () => {
     fc.assert(
       fc.property(fieldLists, fc.nat(), (fields, at) => {
-        const { message } = toMessage('s', fields)
+        const { message } = toMessage('redis:s', fields)
         const token = [Buffer.from('queueauth'), Buffer.from(signer.sign(message))]
         const signed = [...fields, ...token]
         const received = toReceived(entry(signed))
@@ -58,14 +58,14 @@ describe('fields', () => {
     ['a', '1', 'queueauth', 'old', 'b', '2'],
     ['a', '1', 'b', '2', Buffer.from('queueauth'), 'old', 'queueauth', 'older'],
   ])('lose a token that is there already: %o', (...given) => {
-    const { message, fields } = toMessage('s', given)
+    const { message, fields } = toMessage('redis:s', given)
     expect(fields).toEqual(['a', '1', 'b', '2'])
     expect(message).toEqual({ destination: 'redis:s', payload: encodeFields(['a', '1', 'b', '2']) })
   })
 
   it('are sent as they were signed, whatever becomes of the bytes', () => {
     const [name, value] = [Buffer.from('name'), Buffer.from('value')]
-    const { message, fields } = toMessage('s', [name, 'grüße', '', value])
+    const { message, fields } = toMessage('redis:s', [name, 'grüße', '', value])
     for (const bytes of [name, value]) bytes.fill(0)
     expect(fields.map(String)).toEqual(['name', 'grüße', '', 'value'])
     expect(encodeFields(fields)).toEqual(message.payload)
