@@ -1,6 +1,7 @@
 import { SetupError } from '../../src/errors.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { override } from '../../src/wrapping.ts'
+import { Acknowledgements } from './acknowledgements.ts'
 import {
   type Callback,
   type ChannelLike,
@@ -34,6 +35,7 @@ export class GuardedChannel {
   readonly sink: DeadLetterSink
   readonly original: Originals
   readonly settlements: Settlements
+  readonly acknowledgements: Acknowledgements
   readonly maxHoldMs: number
   /** no delivery is taken any more */
   closing = false
@@ -72,6 +74,7 @@ export class GuardedChannel {
       recover: channel.recover.bind(channel),
     }
     this.#gets = new GuardedGets(this)
+    this.acknowledgements = new Acknowledgements(channel, this.gone)
     this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending), this.gone)
     this.#install()
     channel.on('close', () => this.#end(true))

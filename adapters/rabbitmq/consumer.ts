@@ -65,9 +65,10 @@ export class GuardedConsumer {
       this.#cancelledByBroker()
       return
     }
+    const { noAck } = this.#from
+    this.#channel.acknowledgements.delivered(raw.fields.deliveryTag, noAck)
     // The broker takes it back when the channel is closed.
     if (this.#channel.closing) return
-    const { noAck } = this.#from
     if (!noAck) this.#channel.settlements.withhold(raw)
     const outcome = this.#holds.guard.receive(new ConsumedDelivery(this.#channel, this.#from, raw, this))
     if (!(outcome instanceof Promise)) return

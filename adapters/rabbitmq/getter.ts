@@ -55,6 +55,7 @@ export class GuardedGets {
     if (asked.status === 'rejected') throw asked.reason
     let raw = asked.value
     for (let rejected = 0; raw !== false; rejected++) {
+      this.#channel.acknowledgements.delivered(raw.fields.deliveryTag, from.noAck)
       if (!from.noAck) this.#channel.settlements.withhold(raw)
       if (prepared.status === 'rejected') {
         this.#giveBack(from, raw)

@@ -70,7 +70,10 @@ describe('a pace', () => {
 
   it('of none is as fast as it goes', () => {
     expect(dueOf({ seconds: 2, rate: undefined }, 1999, 1e6)).toBe(Number.POSITIVE_INFINITY)
-    expect([dueOf({ messages: 10, together: 1 }, 5000, 7), dueOf({ messages: 10, together: 1 }, 0, 10)]).toEqual([3, undefined])
+    expect([dueOf({ messages: 10, together: 1 }, 5000, 7), dueOf({ messages: 10, together: 1 }, 0, 10)]).toEqual([
+      3,
+      undefined,
+    ])
   })
 })
 
