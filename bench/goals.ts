@@ -21,8 +21,14 @@ export function goalLine(goal: Goal, reasons: Reasons): string {
   if (reached === undefined) return `not measured  ${name}: ${by} ${wanted}`
   const result = `${name}: ${reached.toFixed(2)}, ${by} ${wanted}`
   if (isMet(goal)) return `met           ${result}`
-  const reason = Object.entries(reasons).find(([beginning]) => name.startsWith(beginning))?.[1]
-  return `MISSED        ${result}. ${reason ?? 'Nobody has found out why yet'}`
+  return `MISSED        ${result}. ${reasonFor(name, reasons) ?? 'Nobody has found out why yet'}`
+}
+
+/** The one whose beginning is the longest. */
+function reasonFor(name: string, reasons: Reasons): string | undefined {
+  const beginnings = Object.keys(reasons).filter((beginning) => name.startsWith(beginning))
+  const [longest] = beginnings.sort((a, b) => b.length - a.length)
+  return longest === undefined ? undefined : reasons[longest]
 }
 
 export function goalsSummary(goals: readonly Goal[]): string {

@@ -23,7 +23,7 @@ describe('goals', () => {
   })
 
   it('that are missed give the reason that profiles found, or say that there is none', () => {
-    const reasons = { 'Redis, batch': 'a', 'Kafka, batch': 'the broker is busy' }
+    const reasons = { 'Redis, batch': 'a', Kafka: 'b', 'Kafka, batch': 'the broker is busy' }
     expect(goalLine(missed, reasons)).toContain('0.65, at least 0.65. the broker is busy')
     expect(goalLine(share, reasons)).not.toContain('busy')
     expect(goalLine(missed, { 'Kafka, single': 'a' })).toMatch(/0\.65, at least 0\.65\. \w+/)
