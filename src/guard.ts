@@ -5,7 +5,7 @@ import { createDeadLetter, type DeadLetter, UnstorableError } from './dead-lette
 import { publish } from './events.ts'
 import { type Lease, Leases, NO_LEASE } from './leases.ts'
 import type { ReceivedMessage } from './message.ts'
-import { Claims } from './replay/claims.ts'
+import { ReplayClaims } from './replay/claims.ts'
 import type { BeginResult, ReplayClaim } from './replay/replay-store.ts'
 import { Reporter } from './reporter.ts'
 import { Authorized, type Deferred, type Refused, type Rejected, type Skipped, type Verdict } from './verdict.ts'
@@ -110,7 +110,7 @@ export class Guard<Native = unknown> {
   readonly #options: GuardOptions<Native>
   readonly #leases: Leases | undefined
   readonly #reporter: Reporter<Native>
-  readonly #claims: Claims
+  readonly #claims: ReplayClaims
   /** settles when every earlier delivery was handed over or turned down; undefined while none waits for that */
   #turn: Promise<void> | undefined
 
@@ -119,7 +119,7 @@ export class Guard<Native = unknown> {
     const { signal, leaseSignal } = options
     this.#verifier = verifier
     this.#options = options
-    this.#claims = new Claims(leaseSeconds)
+    this.#claims = new ReplayClaims(leaseSeconds)
     this.#leases =
       replay === undefined
         ? undefined

@@ -34,6 +34,8 @@ export class Verified {
   }
 }
 
+// Classes, since V8 may put what a literal makes beside what lives long: there is one of each a message (docs/decisions.md, 77).
+
 class BatchPlace {
   readonly id: string
   readonly index: number

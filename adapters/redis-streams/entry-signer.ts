@@ -17,6 +17,7 @@ interface Marked {
 
 /** An XADD that was read. */
 interface Read<Made> {
+  readonly destination: string
   /** those of the command, as they are sent: the token goes behind them */
   readonly args: Argument[]
   /** what was made of the message */
@@ -55,8 +56,8 @@ export class EntrySigner {
     for (const command of commands) {
       const read = this.#read(command, prepare)
       if (read === undefined) continue
-      const group = groups.get(this.#destination) ?? { commands: [], entries: [] }
-      if (group.commands.length === 0) groups.set(this.#destination, group)
+      const group = groups.get(read.destination) ?? { commands: [], entries: [] }
+      groups.set(read.destination, group)
       group.commands.push(command)
       group.entries.push(read)
     }
@@ -92,7 +93,11 @@ export class EntrySigner {
     }
     return orRefuse([command], () => {
       const { message, fields } = toMessage(this.#destinationOf(parsed.key), args.slice(parsed.fields))
-      return { args: [...args.slice(0, parsed.fields), ...fields], made: make(message) }
+      return {
+        destination: message.destination,
+        args: [...args.slice(0, parsed.fields), ...fields],
+        made: make(message),
+      }
     })
   }
 

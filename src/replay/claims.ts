@@ -2,8 +2,8 @@ import type { ReceivedMessage } from '../message.ts'
 import type { Verified } from '../verified.ts'
 import type { ReplayClaim } from './replay-store.ts'
 
-/** Makes the claims of messages. */
-export class Claims {
+/** Makes what the replay store is asked about a message. */
+export class ReplayClaims {
   readonly #leaseSeconds: number
   #last: readonly (string | undefined)[] = []
   #scope = ''
@@ -30,6 +30,8 @@ export class Claims {
     return this.#scope
   }
 }
+
+// Classes, since V8 may put what a literal makes beside what lives long: there is one of each a message (docs/decisions.md, 77).
 
 class MessageClaim implements ReplayClaim {
   readonly key: string
