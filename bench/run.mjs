@@ -3,7 +3,7 @@
 //   npm run bench [-- [--quick] [--only tokens,growth,rabbitmq,kafka,redis]]
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, readdirSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const root = new URL('../', import.meta.url)
@@ -15,8 +15,9 @@ const { status } = spawnSync('npx', ['tsc', '-p', 'tsconfig.bench.json'], {
 })
 if (status !== 0) process.exit(status ?? 1)
 // What starting brokers takes besides.
-const others = readdirSync(new URL('test/brokers/', root)).filter((name) => name.endsWith('.mjs'))
-for (const name of ['docker-compose.test.yml', ...others.map((name) => `test/brokers/${name}`)]) {
+mkdirSync(new URL('tools/brokers/', built), { recursive: true })
+const others = readdirSync(new URL('tools/brokers/', root)).filter((name) => name.endsWith('.mjs'))
+for (const name of ['docker-compose.test.yml', ...others.map((name) => `tools/brokers/${name}`)]) {
   copyFileSync(new URL(name, root), new URL(name, built))
 }
 await import(new URL('bench/main.js', built).href)

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { appendFileSync, closeSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findProgram } from './programs.mjs'
+import { type Command, findProgram } from '../../tools/brokers/programs.mjs'
 import type { Starting } from './ready.ts'
 
 export interface Child extends Starting {
@@ -42,15 +42,10 @@ const diesWithParent: readonly string[] = (() => {
   return spawnSync(setpriv, [...prefix.slice(1), 'true']).status === 0 ? prefix : []
 })()
 
-export function startChild(
-  name: string,
-  program: string,
-  args: readonly string[],
-  { env, outputFile }: ChildOptions,
-): Child {
+export function startChild(name: string, command: Command, { env, outputFile }: ChildOptions): Child {
   const output = openSync(outputFile, 'a')
-  const [command = program, ...rest] = [...diesWithParent, program, ...args]
-  const child = spawn(command, rest, {
+  const [program = command[0], ...args] = [...diesWithParent, ...command]
+  const child = spawn(program, args, {
     env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', ...env },
     cwd: dirname(outputFile), // crash dumps and the like land there
     stdio: ['ignore', output, output],

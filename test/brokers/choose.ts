@@ -1,6 +1,6 @@
 import type { ContainerRuntimeClient } from 'testcontainers'
+import { addressVariable, findDockerEngine, howToGet } from '../../tools/brokers/programs.mjs'
 import type { BrokerKind, BrokerServer } from './kind.ts'
-import { addressVariable, findDockerEngine, howToGet } from './programs.mjs'
 
 /** No way to a broker is there. The message says how to get one. */
 export class BrokerMissing extends Error {

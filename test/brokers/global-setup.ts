@@ -1,10 +1,10 @@
 import { relative } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import { findDockerEngine } from '../../tools/brokers/programs.mjs'
 import { requiredBrokers } from './choose.ts'
 import { brokersNamedBy, findBrokers, stopBrokers } from './find-brokers.ts'
 import { kafka } from './kafka.ts'
 import type { BrokerKind, BrokerName, BrokerServer } from './kind.ts'
-import { findDockerEngine } from './programs.mjs'
 import { rabbitmq } from './rabbitmq.ts'
 import { redis } from './redis.ts'
 

@@ -33,7 +33,9 @@ export async function probeRedis(redisUrl: string): Promise<string> {
     const text = data.toString()
     const refusal = text.match(/^-.*$/m)
     if (refusal !== null) throw new Error(`${url.host} answered ${refusal[0].trim()}`)
-    return text.match(/^redis_version:(\S+)\r\n/m)?.[1]
+    // Valkey also names the version of Redis that it stands for.
+    const valkey = text.match(/^valkey_version:(\S+)\r\n/m)?.[1]
+    return valkey === undefined ? text.match(/^redis_version:(\S+)\r\n/m)?.[1] : `(Valkey ${valkey})`
   })
 }
 

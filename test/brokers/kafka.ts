@@ -4,11 +4,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
+import { findKafka } from '../../tools/brokers/programs.mjs'
 import { imageOf, startContainer } from './docker.ts'
 import { probeKafka, probeKafkaGroups } from './kafka-requests.ts'
 import type { BrokerKind, BrokerServer } from './kind.ts'
 import { startLocalServer, temporaryFolder } from './local-server.ts'
-import { findKafka } from './programs.mjs'
 import { freePort } from './ready.ts'
 
 export interface KafkaOptions {
@@ -93,8 +93,7 @@ async function startLocally({ advertise, config = {}, fast = false }: KafkaOptio
     name: 'kafka',
     address,
     folder,
-    program: programs.java,
-    args: [...java, 'kafka.Kafka', propertiesFile],
+    command: [programs.java, ...java, 'kafka.Kafka', propertiesFile],
     probe: async () => {
       await probeKafkaGroups(address)
       return programs.version

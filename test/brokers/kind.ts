@@ -1,7 +1,7 @@
 import type { ContainerRuntimeClient } from 'testcontainers'
-import type { BrokerName } from './programs.mjs'
+import type { BrokerName } from '../../tools/brokers/programs.mjs'
 
-export type { BrokerName } from './programs.mjs'
+export type { BrokerName } from '../../tools/brokers/programs.mjs'
 
 /** A broker of a test's own, on 127.0.0.1, empty when it starts. */
 export interface BrokerServer {

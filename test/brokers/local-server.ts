@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Command } from '../../tools/brokers/programs.mjs'
 import { type Child, folders, startChild } from './child.ts'
 import type { BrokerServer } from './kind.ts'
 import { untilReady } from './ready.ts'
@@ -10,8 +11,7 @@ export interface LocalServerOptions {
   readonly address: string
   /** All it writes stays in here; removed by `stop`. */
   readonly folder: string
-  readonly program: string
-  readonly args: readonly string[]
+  readonly command: Command
   readonly env?: Readonly<Record<string, string>>
   /** What must run as long as the server. */
   readonly companions?: readonly Child[]
@@ -21,8 +21,8 @@ export interface LocalServerOptions {
 
 /** A program on this machine as a broker of the test's own. */
 export async function startLocalServer(options: LocalServerOptions): Promise<BrokerServer> {
-  const { name, address, folder, program, args, env = {}, companions = [], probe } = options
-  const start = (): Child => startChild(name, program, args, { env, outputFile: join(folder, 'output.log') })
+  const { name, address, folder, command, env = {}, companions = [], probe } = options
+  const start = (): Child => startChild(name, command, { env, outputFile: join(folder, 'output.log') })
   let server = start()
   const stop = async (): Promise<void> => {
     await server.stop()

@@ -1,14 +1,14 @@
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ContainerRuntimeClient } from 'testcontainers'
+import { findRabbitmq } from '../../tools/brokers/programs.mjs'
 import { startChild } from './child.ts'
 import { startContainer } from './docker.ts'
 import { probeRabbitmq } from './handshake.ts'
 import type { BrokerKind, BrokerServer } from './kind.ts'
 import { startLocalServer, temporaryFolder } from './local-server.ts'
-import { findRabbitmq } from './programs.mjs'
 import { freePort } from './ready.ts'
 
 export interface RabbitmqOptions {
@@ -70,20 +70,22 @@ async function startLocally(options: RabbitmqOptions): Promise<RabbitmqServer> {
   const url = `amqp://guest:guest@127.0.0.1:${port}`
   // The server would start a port mapper that outlives it; one that is there already is ours to end.
   const epmdArgs = ['-port', String(epmdPort), '-address', '127.0.0.1']
-  const epmd = startChild('epmd', programs.epmd, epmdArgs, { env, outputFile: file('epmd.log') })
+  const epmd = startChild('epmd', [...programs.epmd, ...epmdArgs], { env, outputFile: file('epmd.log') })
   const server = await startLocalServer({
     name: 'rabbitmq-server',
     address: url,
     folder,
-    program: programs.server,
-    args: [],
+    command: programs.server,
     env,
     companions: [epmd],
     probe: () => probeRabbitmq(url),
   })
-  const ctl = join(dirname(programs.server), 'rabbitmqctl')
+  const [ctl, ...ctlArgs] = programs.control
   const ctlEnv = { PATH: process.env.PATH, LANG: 'C.UTF-8', ...env }
-  return withControl(server, async (args) => (await promisify(execFile)(ctl, [...args], { env: ctlEnv })).stdout)
+  return withControl(
+    server,
+    async (args) => (await promisify(execFile)(ctl, [...ctlArgs, ...args], { env: ctlEnv })).stdout,
+  )
 }
 
 async function startInDocker(engine: ContainerRuntimeClient, options: RabbitmqOptions): Promise<RabbitmqServer> {

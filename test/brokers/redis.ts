@@ -1,9 +1,9 @@
 import type { ContainerRuntimeClient } from 'testcontainers'
+import { findRedis } from '../../tools/brokers/programs.mjs'
 import { startContainer } from './docker.ts'
 import { probeRedis } from './handshake.ts'
 import type { BrokerKind, BrokerServer } from './kind.ts'
 import { startLocalServer, temporaryFolder } from './local-server.ts'
-import { findRedis } from './programs.mjs'
 import { freePort } from './ready.ts'
 
 export interface RedisOptions {
@@ -39,8 +39,7 @@ async function startLocally({ args = [] }: RedisOptions): Promise<RedisServer> {
     name: 'redis-server',
     address: url,
     folder,
-    program,
-    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...inMemory, ...args],
+    command: [...program, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...inMemory, ...args],
     probe: () => probeRedis(url),
   })
   return { ...server, url }

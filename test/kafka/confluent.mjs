@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { installWithApt, run, say } from '../brokers/apt.mjs'
-import { findProgram, kafkaCacheFolder } from '../brokers/programs.mjs'
+import { installWithApt, run, say } from '../../tools/brokers/apt.mjs'
+import { findProgram, cacheFolder } from '../../tools/brokers/programs.mjs'
 
 const VERSION = '1.10.1'
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -29,8 +29,8 @@ async function install(folder) {
     }
     if (packages.length > 0) await installWithApt(packages)
   }
-  mkdirSync(kafkaCacheFolder(), { recursive: true })
-  const partial = mkdtempSync(join(kafkaCacheFolder(), 'partial-'))
+  mkdirSync(cacheFolder(), { recursive: true })
+  const partial = mkdtempSync(join(cacheFolder(), 'partial-'))
   try {
     writeFileSync(join(partial, 'package.json'), '{ "private": true }\n')
     // Linked to the libraries of the system, which have to be downloaded and compiled as well otherwise.
@@ -44,7 +44,7 @@ async function install(folder) {
   }
 }
 
-const cached = join(kafkaCacheFolder(), `confluent-${VERSION}`)
+const cached = join(cacheFolder(), `confluent-${VERSION}`)
 const folder = process.env.CONFLUENT_CLIENT || cached
 if (folder === cached && !existsSync(cached)) await install(cached)
 say(`the Confluent client: ${folder}`)

@@ -9,7 +9,7 @@ function install(environment: Readonly<Record<string, string>>) {
   const folder = mkdtempSync(join(tmpdir(), 'install-test-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const env = { PATH: folder, HOME: folder, XDG_CACHE_HOME: folder, ...environment }
-  const { status, stderr } = spawnSync(process.execPath, ['test/brokers/install.mjs'], { env, encoding: 'utf8' })
+  const { status, stderr } = spawnSync(process.execPath, ['tools/brokers/install.mjs'], { env, encoding: 'utf8' })
   return { status, lines: stderr.trim().split('\n'), left: readdirSync(folder) }
 }
 

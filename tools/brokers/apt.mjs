@@ -38,6 +38,20 @@ export async function installWithApt(packages) {
   if (systemctl !== undefined && fresh.length > 0) spawnSync(systemctl, ['disable', '--quiet', ...fresh])
 }
 
+/** Where apt is set up to get Debian's own packages from; undefined on another system. */
+export async function debianMirror() {
+  const apt = findProgram('apt-get')
+  if (apt === undefined) return undefined
+  const printed = await run(undefined, apt, [
+    'indextargets',
+    '--format',
+    '$(ORIGIN)|$(LABEL)|$(REPO_URI)',
+    'Created-By: Packages',
+  ])
+  const lines = printed.split('\n').map((line) => line.split('|'))
+  return lines.find(([origin, label]) => origin === 'Debian' && label === 'Debian')?.[2]
+}
+
 /** Runs a program, says how long it has been at it when that is long, and gives what it printed. */
 export function run(title, program, args) {
   const started = performance.now()
