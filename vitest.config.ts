@@ -17,13 +17,21 @@ const patient = {
   expect: { poll: { timeout: 120_000, interval: 20 } },
 }
 
+/** `TEST_CLIENTS=oldest`: the oldest versions of the clients that package.json declares, in place of newer ones of the same major. */
+const alias =
+  process.env.TEST_CLIENTS === 'oldest' ? { 'amqplib-0.10': 'amqplib-0.10.0', 'ioredis-5': 'ioredis-5.0' } : {}
+
 export default defineConfig({
+  resolve: { alias },
   test: {
     maxWorkers: 2,
     maxConcurrency: 20,
     projects: [
-      { test: { ...patient, name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers } },
-      { test: { ...patient, name: 'brokers', include: withBrokers, globalSetup: 'test/brokers/global-setup.ts' } },
+      { extends: true, test: { ...patient, name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers } },
+      {
+        extends: true,
+        test: { ...patient, name: 'brokers', include: withBrokers, globalSetup: 'test/brokers/global-setup.ts' },
+      },
     ],
   },
 })

@@ -8,8 +8,10 @@ import { accessSync, constants, copyFileSync, mkdirSync, renameSync, rmSync } fr
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** What the roots hold. */
-export const packages = ['rabbitmq-server', 'redis-server', 'valkey-server']
+/** What the roots hold. Valkey is not in the oldest. */
+function packagesOf(release) {
+  return ['rabbitmq-server', 'redis-server', ...(release === 'bookworm' ? [] : ['valkey-server'])]
+}
 
 /** The releases to take, the most wanted first: the newest brokers, and those of the stable release where that fails. */
 export const releases = ['sid', 'trixie']
@@ -85,7 +87,7 @@ export async function makeRoot(release, mirror, run) {
   if (isUsable(folder)) return folder
   const partial = `${folder}.partial-${process.pid}`
   mkdirSync(cacheFolder(), { recursive: true })
-  const names = `--include=${packages.join(',')}`
+  const names = `--include=${packagesOf(release).join(',')}`
   try {
     await run(`Debian ${release} into ${folder}`, 'debootstrap', ['--variant=minbase', names, release, partial, mirror])
     copyFileSync('/etc/hosts', join(partial, 'etc/hosts'))
