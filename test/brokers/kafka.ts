@@ -18,6 +18,15 @@ export interface KafkaOptions {
   readonly config?: Readonly<Record<string, string>>
   /** Java as it runs a broker in earnest, for measurements; else it starts sooner. In Docker it is always so. */
   readonly fast?: boolean
+  /** one of several nodes; not in Docker */
+  readonly member?: KafkaMember
+}
+
+export interface KafkaMember {
+  readonly index: number
+  readonly clusterId: string
+  /** of all nodes */
+  readonly controllerPorts: readonly number[]
 }
 
 export interface KafkaServer extends BrokerServer {
@@ -63,17 +72,19 @@ function oneNode(listeners: readonly string[], advertised: readonly string[], co
   }
 }
 
-async function startLocally({ advertise, config = {}, fast = false }: KafkaOptions): Promise<KafkaServer> {
+async function startLocally({ advertise, config = {}, fast = false, member }: KafkaOptions): Promise<KafkaServer> {
   const programs = findKafka()
   if (programs === undefined) throw new Error('Kafka is not installed')
   const folder = await temporaryFolder('kafka')
-  const [clientPort, internalPort, controllerPort] = [await freePort(), await freePort(), await freePort()]
+  const [clientPort, internalPort] = [await freePort(), await freePort()]
+  const controllerPort = member?.controllerPorts[member.index] ?? (await freePort())
   const address = `127.0.0.1:${clientPort}`
   const internal = `INTERNAL://127.0.0.1:${internalPort}`
   const advertised = [`CLIENT://${advertise ?? address}`, internal]
   const properties = {
     ...oneNode([`CLIENT://${address}`, internal], advertised, `127.0.0.1:${controllerPort}`),
     'log.dirs': join(folder, 'data'),
+    ...(member && asMember(member)),
     ...config,
   }
   const propertiesFile = join(folder, 'server.properties')
@@ -87,7 +98,7 @@ async function startLocally({ advertise, config = {}, fast = false }: KafkaOptio
   const java = [...(fast ? ['-Xmx1g'] : soon), '-XX:-UsePerfData']
   java.push(`-Djava.io.tmpdir=${folder}`, `-Dlog4j2.configurationFile=${loggingFile}`)
   java.push('-cp', join(programs.libraries, '*'))
-  const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', propertiesFile]
+  const format = ['kafka.tools.StorageTool', 'format', '-t', member?.clusterId ?? clusterId(), '-c', propertiesFile]
   await promisify(execFile)(programs.java, [...java, ...format])
   const server = await startLocalServer({
     name: 'kafka',
@@ -124,8 +135,22 @@ async function startInDocker(
   return { ...container, brokers: [container.address] }
 }
 
+/** What is different where there are others: every partition is on all nodes, and two of three must have a record. */
+function asMember({ index, controllerPorts }: KafkaMember): Record<string, string> {
+  const copies = String(controllerPorts.length)
+  return {
+    'node.id': String(index + 1),
+    'controller.quorum.voters': controllerPorts.map((port, at) => `${at + 1}@127.0.0.1:${port}`).join(','),
+    'default.replication.factor': copies,
+    'min.insync.replicas': '2',
+    'offsets.topic.replication.factor': copies,
+    'transaction.state.log.replication.factor': copies,
+    'transaction.state.log.min.isr': '2',
+  }
+}
+
 /** 16 random bytes in base64url; a leading dash would be read as an option. */
-function clusterId(): string {
+export function clusterId(): string {
   const id = randomBytes(16).toString('base64url')
   return id.startsWith('-') ? clusterId() : id
 }

@@ -14,6 +14,8 @@ import { freePort } from './ready.ts'
 export interface RabbitmqOptions {
   /** More lines for rabbitmq.conf, such as `consumer_timeout = 1000`. */
   readonly config?: readonly string[]
+  /** what the nodes of a cluster share; not in Docker */
+  readonly cluster?: { readonly cookie: string; readonly epmdPort: number }
 }
 
 export interface RabbitmqServer extends BrokerServer {
@@ -21,6 +23,8 @@ export interface RabbitmqServer extends BrokerServer {
   readonly url: string
   /** Runs rabbitmqctl against this server and gives what it printed, without headings. Rejects when it fails. */
   rabbitmqctl(args: readonly string[]): Promise<string>
+  /** its Erlang name */
+  readonly node: string
   /** Closes every client's connection from the server's side, with `320 CONNECTION_FORCED`. */
   closeConnections(): Promise<void>
 }
@@ -37,7 +41,9 @@ async function startLocally(options: RabbitmqOptions): Promise<RabbitmqServer> {
   const programs = findRabbitmq()
   if (programs === undefined) throw new Error('rabbitmq-server is not installed')
   const folder = await temporaryFolder('rabbitmq')
-  const [port, distributionPort, epmdPort] = [await freePort(), await freePort(), await freePort()]
+  const [port, distributionPort] = [await freePort(), await freePort()]
+  const epmdPort = options.cluster?.epmdPort ?? (await freePort())
+  const node = `test${port}@127.0.0.1`
   const file = (name: string): string => join(folder, name)
   const onLoopback = '-kernel inet_dist_use_interface {127,0,0,1}'
   const env = {
@@ -54,7 +60,7 @@ async function startLocally(options: RabbitmqOptions): Promise<RabbitmqServer> {
     RABBITMQ_MNESIA_BASE: file('mnesia'),
     RABBITMQ_LOG_BASE: file('log'),
     // An address as the host needs no name service, but counts as a long name.
-    RABBITMQ_NODENAME: `test${port}@127.0.0.1`,
+    RABBITMQ_NODENAME: node,
     RABBITMQ_USE_LONGNAME: 'true',
     RABBITMQ_DIST_PORT: String(distributionPort),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: onLoopback,
@@ -67,23 +73,31 @@ async function startLocally(options: RabbitmqOptions): Promise<RabbitmqServer> {
   await writeFile(file('advanced.config'), '[].\n')
   await writeFile(file('enabled_plugins'), '[].\n')
 
+  if (options.cluster !== undefined) {
+    await writeFile(file('.erlang.cookie'), options.cluster.cookie, { mode: 0o400 })
+  }
+
   const url = `amqp://guest:guest@127.0.0.1:${port}`
   // The server would start a port mapper that outlives it; one that is there already is ours to end.
   const epmdArgs = ['-port', String(epmdPort), '-address', '127.0.0.1']
-  const epmd = startChild('epmd', [...programs.epmd, ...epmdArgs], { env, outputFile: file('epmd.log') })
+  const companions =
+    options.cluster === undefined
+      ? [startChild('epmd', [...programs.epmd, ...epmdArgs], { env, outputFile: file('epmd.log') })]
+      : []
   const server = await startLocalServer({
     name: 'rabbitmq-server',
     address: url,
     folder,
     command: programs.server,
     env,
-    companions: [epmd],
+    companions,
     probe: () => probeRabbitmq(url),
   })
   const [ctl, ...ctlArgs] = programs.control
   const ctlEnv = { PATH: process.env.PATH, LANG: 'C.UTF-8', ...env }
   return withControl(
     server,
+    node,
     async (args) => (await promisify(execFile)(ctl, [...ctlArgs, ...args], { env: ctlEnv })).stdout,
   )
 }
@@ -97,16 +111,21 @@ async function startInDocker(engine: ContainerRuntimeClient, options: RabbitmqOp
     files: [{ target: '/etc/rabbitmq/conf.d/90-test.conf', content: config }],
     probe: (hostAndPort) => probeRabbitmq(url(hostAndPort)),
   })
-  return withControl({ ...container, address: url(container.address) }, (args) =>
+  return withControl({ ...container, address: url(container.address) }, 'rabbit@localhost', (args) =>
     container.run(['rabbitmqctl', ...args]),
   )
 }
 
-function withControl(server: BrokerServer, run: (args: readonly string[]) => Promise<string>): RabbitmqServer {
+function withControl(
+  server: BrokerServer,
+  node: string,
+  run: (args: readonly string[]) => Promise<string>,
+): RabbitmqServer {
   const rabbitmqctl: RabbitmqServer['rabbitmqctl'] = (args) => run(['--quiet', ...args])
   return {
     ...server,
     url: server.address,
+    node,
     rabbitmqctl,
     closeConnections: async () => {
       await rabbitmqctl(['close_all_connections', 'closed by a test'])

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { ContainerRuntimeClient } from 'testcontainers'
 import { findRedis } from '../../tools/brokers/programs.mjs'
 import { startContainer } from './docker.ts'
@@ -12,6 +14,8 @@ export interface RedisOptions {
    * `['--appendonly', 'yes', '--appendfsync', 'always']`; a cluster's node is `['--cluster-enabled', 'yes']`.
    */
   readonly args?: readonly string[]
+  /** runs as a Sentinel, with these lines in its configuration; not in Docker */
+  readonly sentinel?: readonly string[]
 }
 
 export interface RedisServer extends BrokerServer {
@@ -29,17 +33,25 @@ export const redis: BrokerKind<RedisOptions, RedisServer> = {
 
 const inMemory = ['--save', '', '--appendonly', 'no']
 
-async function startLocally({ args = [] }: RedisOptions): Promise<RedisServer> {
+async function startLocally({ args = [], sentinel }: RedisOptions): Promise<RedisServer> {
   const program = findRedis()
   if (program === undefined) throw new Error('redis-server is not installed')
   const folder = await temporaryFolder('redis')
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
+  const role: string[] = []
+  if (sentinel !== undefined) {
+    // It writes what it learns into this file.
+    const file = join(folder, 'sentinel.conf')
+    await writeFile(file, sentinel.map((line) => `${line}\n`).join(''))
+    role.push(file, '--sentinel')
+  }
+  const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
   const server = await startLocalServer({
     name: 'redis-server',
     address: url,
     folder,
-    command: [...program, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, ...inMemory, ...args],
+    command: [...program, ...role, ...settings, ...(sentinel === undefined ? inMemory : []), ...args],
     probe: () => probeRedis(url),
   })
   return { ...server, url }
