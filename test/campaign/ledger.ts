@@ -10,6 +10,8 @@ export interface Counts {
   /** messages that an authorized key signed */
   readonly good: number
   readonly forged: number
+  /** good ones that a producer published once more, since it was not told that they had arrived: each is handled again */
+  readonly publishedAgain: number
   /** good ones whose handler was through at least once */
   readonly handled: number
   /** how often a handler was through once more: at least once is promised, exactly once is not */
@@ -31,6 +33,7 @@ export class Ledger {
   readonly effectsFile: string
   /** consumers killed, servers ended, leaders moved */
   faults = 0
+  publishedAgain = 0
   readonly #folder: string
 
   constructor(scenario: string) {
@@ -80,6 +83,7 @@ export class Ledger {
       faults: this.faults,
       good: this.good.length,
       forged: this.forged.length,
+      publishedAgain: this.publishedAgain,
       handled: this.good.filter((name) => handled.has(name)).length,
       handledAgain: effects.length - handled.size,
       deadLettered: this.forged.filter((name) => rejected.has(name)).length,

@@ -66,6 +66,7 @@ class RabbitmqScene implements Scenario {
       try {
         const channels = await this.#channels()
         left = await this.#publishOnce(channels, left)
+        this.ledger.publishedAgain += left.filter((name) => name.startsWith('good')).length
       } catch {
         this.#signing = undefined
       }
