@@ -106,7 +106,8 @@ async function startLocally({ advertise, config = {}, fast = false, member }: Ka
     folder,
     command: [programs.java, ...java, 'kafka.Kafka', propertiesFile],
     probe: async () => {
-      await probeKafkaGroups(address)
+      // In a cluster the one that serves groups may be another.
+      await (member === undefined ? probeKafkaGroups(address) : probeKafka(address))
       return programs.version
     },
   })
