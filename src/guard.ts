@@ -119,7 +119,7 @@ export class Guard<Native = unknown> {
     const { signal, leaseSignal } = options
     this.#verifier = verifier
     this.#options = options
-    this.#claims = new ReplayClaims(leaseSeconds)
+    this.#claims = new ReplayClaims(leaseSeconds, options.reprocess === true)
     this.#leases =
       replay === undefined
         ? undefined
