@@ -1,4 +1,4 @@
-import type { ConsumerOptions } from './consumer-options.ts'
+import { type ConsumerOptions, checkReprocess } from './consumer-options.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
 import type { CoveredProperties, Headers, HeaderValue, ReceivedMessage } from './message.ts'
 import { Inspection, mark } from './verdict.ts'
@@ -41,6 +41,7 @@ export async function guardHandler(
   handler: (message: HandledMessage) => void | Promise<void>,
   options: ConsumerOptions<ReceivedMessage> & { readonly signal?: AbortSignal },
 ): Promise<Outcome> {
+  checkReprocess(options)
   const guard = new Guard<ReceivedMessage>(verifier, options)
   const message = snapshot(delivery.message)
   const guarded: Delivery<ReceivedMessage> = {

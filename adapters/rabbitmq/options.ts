@@ -1,4 +1,4 @@
-import type { ConsumerOptions } from '../../src/consumer-options.ts'
+import { type ConsumerOptions, checkReprocess } from '../../src/consumer-options.ts'
 import { SetupError } from '../../src/errors.ts'
 import type { AmqpMessage } from './client.ts'
 
@@ -35,6 +35,7 @@ const LONGEST_HOLD_SECONDS = 2_147_483
 /** @throws SetupError `option-invalid` */
 export function checkConsumerOptions(options: RabbitmqConsumerOptions): void {
   const { onRejected, noAck, maxHoldSeconds, deadLetter, deadLetterName, queueName, onVerdict } = options
+  checkReprocess(options)
   const known = onRejected === undefined || typeof onRejected === 'function'
   if (!known && !['dead-letter', 'reject', 'acknowledge'].includes(onRejected)) {
     throw invalid(`onRejected must be 'dead-letter', 'reject', 'acknowledge' or a function`)
