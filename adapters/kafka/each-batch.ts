@@ -134,9 +134,10 @@ class GuardedBatch implements InHand {
   commitUpTo(offset: bigint): boolean | Promise<boolean> {
     const pending: Promise<boolean>[] = []
     for (; this.#committed < this.#handed; this.#committed++) {
-      const { admission, message } = this.#entries[this.#committed] as Entry
+      const entry = this.#entries[this.#committed] as Entry
+      const { admission, message } = entry
       if (BigInt(message.offset) > offset) break
-      const committed = admission?.commit() ?? true
+      const committed = admission === undefined || entry.commit(admission)
       if (committed instanceof Promise) pending.push(committed)
       else if (!committed) return false
     }
