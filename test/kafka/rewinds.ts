@@ -1,6 +1,5 @@
 import type { Consumer, ConsumerRunConfig, EachBatchPayload, EachMessagePayload } from 'kafkajs'
 import { expect, it } from 'vitest'
-import type { KafkaConsumerOptions } from '../../adapters/kafka/index.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import { Verifier } from '../../src/verifier.ts'
 import type { OpenScene, Scene } from './scene.ts'
@@ -120,45 +119,6 @@ export function rewindTests(open: OpenScene): void {
     await expect.poll(() => got).toEqual([...ALL, '0', '1', '1', '2'])
     await expect.poll(() => scene.committed()).toBe('3')
     expect(skipped).toEqual([])
-  })
-
-  it('that lose or keep a partition in a rebalance have forgotten what they sought there', async () => {
-    const replay = new MemoryReplayStore()
-    const scene = await open({ replay, partitions: 2 })
-    const values = ALL.flatMap((value) => [0, 1].map((partition) => ({ value: `${value} of ${partition}`, partition })))
-    await scene.send(values)
-    const got: string[] = []
-    const skipped = new Set<string>()
-    const onVerdict: KafkaConsumerOptions['onVerdict'] = (verdict, { message, partition }) => {
-      if (verdict.outcome === 'skipped') skipped.add(`${message.offset} of ${partition}`)
-    }
-    let go: () => void = () => undefined
-    const may = new Promise<void>((resolve) => {
-      go = resolve
-    })
-    const eachMessage = async ({ message, heartbeat }: EachMessagePayload): Promise<void> => {
-      got.push(String(message.value))
-      // It is through with the first record of each partition when the group is about to change.
-      if (got.length > values.length) await may
-      await heartbeat().catch(() => undefined)
-    }
-    const consumer = await scene.consume({ eachMessage, partitionsConsumedConcurrently: 2 }, { onVerdict })
-    await expect.poll(() => got).toHaveLength(values.length)
-    for (const partition of [0, 1]) consumer.seek({ topic: scene.topic, partition, offset: '0' })
-    await expect.poll(() => got.slice(values.length).sort()).toEqual(['0 of 0', '0 of 1'])
-    const groupId = `group-${scene.topic}`
-    const other = scene.consume({ eachMessage }, { onVerdict })
-    await scene.withAdmin((admin) =>
-      expect
-        .poll(async () => (await admin.describeGroups([groupId])).groups[0]?.state)
-        .not.toMatch(/^(Stable|Empty|Dead)$/),
-    )
-    go()
-    await other
-    await expect
-      .poll(() => [...skipped].sort())
-      .toEqual(expect.arrayContaining(['1 of 0', '1 of 1', '2 of 0', '2 of 1']))
-    expect(got).toHaveLength(values.length + 2)
   })
 
   it('that run again after they stopped have forgotten what was sought', async ({ skip }) => {
