@@ -63,6 +63,10 @@ export class Admission implements Lease {
   release(): void | Promise<void> {
     return this.lease.release()
   }
+
+  passOn(destination: string, queue?: string): void | Promise<void> {
+    return this.lease.passOn(destination, queue)
+  }
 }
 
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
@@ -123,7 +127,12 @@ export class Guard<Native = unknown> {
     this.#leases =
       replay === undefined
         ? undefined
-        : new Leases(replay, leaseSeconds, { givenUp: leaseSignal ?? signal, over: leaseSignal })
+        : new Leases(
+            replay,
+            leaseSeconds,
+            (received, destination, queue) => verifier.comesBack(received, destination, queue),
+            { givenUp: leaseSignal ?? signal, over: leaseSignal },
+          )
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 
@@ -195,7 +204,7 @@ export class Guard<Native = unknown> {
     }
     const { delivery } = arrival
     const { verdict, verified } = decision
-    const lease = this.#hold(delivery.received.queue, decision.claim)
+    const lease = this.#hold(delivery.received, decision.claim)
     decision.lease = lease
     // The last look, right before the handler: the message may have waited for the store or for its turn.
     const late = verified === undefined ? undefined : this.#verifier.recheck(verified)
@@ -209,9 +218,9 @@ export class Guard<Native = unknown> {
     return handled instanceof Promise ? handled.then(() => 'handled') : 'handled'
   }
 
-  #hold(queue: string, claim: ReplayClaim | undefined): Lease {
+  #hold(received: ReceivedMessage, claim: ReplayClaim | undefined): Lease {
     if (claim === undefined || this.#leases === undefined) return NO_LEASE
-    return this.#leases.hold(claim, this.#verifier.retentionSeconds(queue))
+    return this.#leases.hold(claim, received, this.#verifier.retentionSeconds(received.queue))
   }
 
   /**

@@ -121,6 +121,17 @@ export class Verifier {
   }
 
   /**
+   * Whether a message that is passed on with its token comes back to the queue it came from: it goes to that queue, by the
+   * address it was delivered by, or to a place that the queue's policy names for retries.
+   *
+   * @param queue the queue that the address names, where it names one
+   */
+  comesBack(received: ReceivedMessage, destination: string, queue: string | undefined): boolean {
+    if (queue === received.queue || received.deliveredBy.includes(destination)) return true
+    return this.policyOf(received.queue).retryDestinations?.matches(destination) ?? false
+  }
+
+  /**
    * Whether messages could be judged right now: keys at hand, an even clock, a replay store that answers. Keys that are out
    * of date still judge the messages of known keys.
    */

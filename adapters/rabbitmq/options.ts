@@ -4,8 +4,8 @@ import type { AmqpMessage } from './client.ts'
 
 export interface RabbitmqProducerOptions {
   /**
-   * Leaves the token of a message that has one: for passing a message on, to a retry queue, as its first sender signed
-   * it. Default: every publish gets a token of its own.
+   * Leaves the token of a message that has one: for passing a message on as its first sender signed it. Where it comes
+   * back by that (to its own queue, or by an address that its policy names in `retryDestinations`), it is handled again. Default: every publish gets a token of its own.
    */
   readonly preserveToken?: boolean
   /**
