@@ -147,7 +147,9 @@ export class Guard<Native = unknown> {
     const arrival = new Arrival(delivery, this.#verifier.newOwner())
     const decision = this.#decide(arrival)
     if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
-    const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))
+    const started = Promise.all([decision, this.#turn]).then(([made]) => ({
+      outcome: this.#carryOutLate(arrival, made),
+    }))
     const turn = started.then(nothing, nothing).then(() => {
       if (this.#turn === turn) this.#turn = undefined
     })
@@ -197,6 +199,21 @@ export class Guard<Native = unknown> {
     }
   }
 
+  /**
+   * What waited for the store or for its turn and passes unverified is looked at again: the policy may be another by now.
+   * What is verified has a last look of its own.
+   */
+  #carryOutLate(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
+    const { received } = arrival.delivery
+    const isVerified = 'refused' in decision || decision.verified !== undefined
+    if (isVerified || this.#verifier.policyOf(received.queue).rollout === 'observe') {
+      return this.#carryOut(arrival, decision)
+    }
+    const again = this.#decide(arrival)
+    if (!(again instanceof Promise)) return this.#carryOut(arrival, again)
+    return again.then((decided) => this.#carryOut(arrival, decided))
+  }
+
   #carryOut(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
     if ('refused' in decision) {
       const { refused, refreshed } = decision
@@ -207,7 +224,7 @@ export class Guard<Native = unknown> {
     const lease = this.#hold(delivery.received, decision.claim)
     decision.lease = lease
     // The last look, right before the handler: the message may have waited for the store or for its turn.
-    const late = verified === undefined ? undefined : this.#verifier.recheck(verified)
+    const late = verified === undefined ? undefined : this.#verifier.recheck(verified, delivery.received)
     if (late !== undefined) {
       const released = lease.release()
       if (!(released instanceof Promise)) return this.#turnDown(arrival, late)

@@ -245,7 +245,7 @@ class GuardedBatch implements InHand {
   async #recheck(entries: readonly Entry[]): Promise<boolean> {
     for (const entry of entries) {
       const verified = entry.admission?.verified
-      if (verified === undefined || this.#partition.verifier.recheck(verified) === undefined) continue
+      if (verified === undefined || this.#partition.verifier.recheck(verified, entry.received) === undefined) continue
       await entry.putBack()?.release()
       void this.#partition.receive(entry)
       while (entry.isOpen) {
