@@ -56,6 +56,11 @@ export interface ReceivedMessage {
   readonly position?: string
   /** who reads it, where several read the same queue apart from each other: the consumer group */
   readonly consumer?: string | undefined
+  /**
+   * This consumer asked for this very delivery itself: by its own seek, by an offset of a stream that it named, or by the
+   * option `reprocess`. If the message was handled at this position, it is handled again; elsewhere it is still a copy.
+   */
+  readonly reprocess?: boolean | undefined
   /** who seems to have sent it, for people: exchange, app-id and the like; nothing trusts it */
   readonly origin?: string
 }

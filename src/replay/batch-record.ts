@@ -37,10 +37,12 @@ export class BatchRecord {
     return this.inHand === 0 && this.until <= now
   }
 
-  begin({ owner, position, leaseSeconds }: ReplayClaim, index: number, now: number): BeginResult {
+  begin({ owner, position, leaseSeconds, reprocess }: ReplayClaim, index: number, now: number): BeginResult {
     const slot = this.#slots[index]
     const until = now + leaseSeconds * 1000
-    if (typeof slot === 'string' && this.until > now) return isSame(slot, position) ? 'run' : 'duplicate'
+    if (typeof slot === 'string' && this.until > now) {
+      return reprocess === true && isSame(slot, position) ? 'run' : 'duplicate'
+    }
     if (slot === undefined || typeof slot === 'string') {
       this.#slots[index] = new InHand(owner, position, until)
       this.inHand++

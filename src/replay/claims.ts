@@ -5,15 +5,19 @@ import type { ReplayClaim } from './replay-store.ts'
 /** Makes what the replay store is asked about a message. */
 export class ReplayClaims {
   readonly #leaseSeconds: number
+  readonly #reprocess: boolean
   #last: readonly (string | undefined)[] = []
   #scope = ''
 
-  constructor(leaseSeconds: number) {
+  /** @param reprocess every delivery was asked for by the consumer itself */
+  constructor(leaseSeconds: number, reprocess: boolean) {
     this.#leaseSeconds = leaseSeconds
+    this.#reprocess = reprocess
   }
 
   of(received: ReceivedMessage, verified: Verified, owner: string): ReplayClaim {
-    return new MessageClaim(this.#scopeOf(received, verified), received, verified, owner, this.#leaseSeconds)
+    const reprocess = this.#reprocess || received.reprocess === true
+    return new MessageClaim(this.#scopeOf(received, verified), received, verified, owner, this.#leaseSeconds, reprocess)
   }
 
   /**
@@ -40,6 +44,7 @@ class MessageClaim implements ReplayClaim {
   readonly position: string | undefined
   readonly owner: string
   readonly leaseSeconds: number
+  readonly reprocess: boolean
 
   constructor(
     scope: string,
@@ -47,6 +52,7 @@ class MessageClaim implements ReplayClaim {
     { batch, digest }: Verified,
     owner: string,
     leaseSeconds: number,
+    reprocess: boolean,
   ) {
     this.key = batch === undefined ? scope : `${scope}.${batch.index}`
     this.batch = batch && new PlaceInBatch(scope, batch.index, batch.size)
@@ -54,6 +60,7 @@ class MessageClaim implements ReplayClaim {
     this.position = position
     this.owner = owner
     this.leaseSeconds = leaseSeconds
+    this.reprocess = reprocess
   }
 }
 

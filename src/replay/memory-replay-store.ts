@@ -80,7 +80,7 @@ export class MemoryReplayStore implements ReplayStore {
     }
     if (entry.digest !== claim.digest) return 'reused'
     if (held === undefined) {
-      if (!isSamePosition(entry, claim)) return 'duplicate'
+      if (claim.reprocess !== true || !isSamePosition(entry, claim)) return 'duplicate'
       // It stays committed, or a copy would run after this run failed; and it must not be dropped under it.
       this.#committed.keep(claim.key, entry, entry.until, now)
       return 'run'
@@ -102,7 +102,9 @@ export class MemoryReplayStore implements ReplayStore {
       if (!own && held.until > now) return 'lost'
       this.#inProgress.delete(claim.key)
     } else if (entry !== undefined && !own && !isSamePosition(entry, claim)) return 'lost'
-    const until = now + retentionSeconds * 1000
+    // What is committed is never kept for less than before.
+    const kept = held === undefined && entry !== undefined ? entry.until : Number.NEGATIVE_INFINITY
+    const until = Math.max(kept, now + retentionSeconds * 1000)
     if (own) entry.until = until
     this.#committed.keep(claim.key, own ? entry : newEntry(claim, until), until, now)
     return 'committed'

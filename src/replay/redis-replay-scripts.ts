@@ -17,13 +17,13 @@ local state, owner, digest, position
 if raw then state, owner, digest, position = unpack(cjson.decode(raw)) end
 `
 
-/** ARGV: the entry in progress, owner, digest, position, lease in ms. */
+/** ARGV: the entry in progress, owner, digest, position, lease in ms, '1' to run again what was done at this position. */
 export const BEGIN: Script = script(`${READ}
 if raw then
   if digest ~= ARGV[3] then return 'reused' end
   local same = position ~= '' and position == ARGV[4]
   if state == 'd' then
-    if same then return 'run' end
+    if same and ARGV[6] == '1' then return 'run' end
     return 'duplicate'
   end
   if owner ~= ARGV[2] and not same then return 'in-progress' end
@@ -36,6 +36,11 @@ return 'run'
 export const COMMIT: Script = script(`${READ}
 if raw and owner ~= ARGV[2] then
   if state == 'p' or position == '' or position ~= ARGV[3] then return 'lost' end
+end
+if state == 'd' then
+  local left = redis.call('PTTL', KEYS[1])
+  if left == -1 then ARGV[4] = '0'
+  elseif ARGV[4] ~= '0' and left > tonumber(ARGV[4]) then ARGV[4] = left end
 end
 if ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[1])
 else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4]) end

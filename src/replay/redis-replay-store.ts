@@ -62,7 +62,8 @@ export class RedisReplayStore implements ReplayStore {
     // Nearly every message is new, and this is cheaper than a script. Nothing else says so: a client in a transaction answers QUEUED.
     if ((await this.#call('SET', key, entry, 'NX', 'PX', lease)) === 'OK') return 'run'
     const { owner, position = '' } = claim
-    return (await this.#run(BEGIN, key, [entry, owner, digestOf(claim), position, lease])) as BeginResult
+    const again = claim.reprocess === true ? 1 : 0
+    return (await this.#run(BEGIN, key, [entry, owner, digestOf(claim), position, lease, again])) as BeginResult
   }
 
   async commit(claim: ReplayClaim, retentionSeconds: number): Promise<CommitResult> {

@@ -15,6 +15,8 @@ export interface ReplayClaim {
   readonly owner: string
   /** Seconds the entry stays this owner's without a `renew`. */
   readonly leaseSeconds: number
+  /** This consumer asked for this delivery itself, so what was handled at this very position is handled again. */
+  readonly reprocess?: boolean | undefined
 }
 
 /**
@@ -51,15 +53,19 @@ export interface ReplayStore {
    * | another digest                                   | `reused`      | unchanged                             |
    * | in progress: own, lease over, or same position   | `run`         | in progress, this owner's             |
    * | in progress                                      | `in-progress` | unchanged                             |
-   * | committed, same position                         | `run`         | committed still, whatever comes of it |
+   * | committed, same position, `reprocess`            | `run`         | committed still, whatever comes of it |
    * | committed                                        | `duplicate`   | unchanged                             |
+   *
+   * A message that comes again at its own position after it was handled may be a redelivery after an acknowledgement was
+   * lost, or the work of somebody who moved the group's position: both are duplicates.
    */
   begin(claim: ReplayClaim): BeginResult | Promise<BeginResult>
 
   /**
    * After the handler succeeded and before the message is acknowledged: committed until now + `retentionSeconds`.
    * `lost`, and nothing changed, when another owner holds the entry under a live lease or committed it at another
-   * position. An entry that is gone is written anew: the effect exists, so a copy must not run. For that reason a claim
+   * position. What is committed already, by this owner or at the same position, stays so until the later of both ends: a
+   * reprocess run extends the retention, and its failure (`release`) changes nothing. An entry that is gone is written anew: the effect exists, so a copy must not run. For that reason a claim
    * that was released is never committed.
    */
   commit(claim: ReplayClaim, retentionSeconds: number): CommitResult | Promise<CommitResult>

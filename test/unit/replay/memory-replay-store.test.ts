@@ -176,21 +176,83 @@ describe('MemoryReplayStore, with batches', () => {
   })
 })
 
-describe('MemoryReplayStore', () => {
-  it('keeps a token done for others while it runs again at its position, and after that run failed', () => {
-    const { store } = storeWithClock()
-    const first = claimOf({ position: 'p0' })
-    const again = claimOf({ position: 'p0', owner: 'b' })
-    const copy = claimOf({ position: 'p1', owner: 'c' })
-    store.begin(first)
-    store.commit(first, RETENTION_SECONDS)
-    expect(store.begin(again)).toBe('run')
-    expect(store.begin(copy)).toBe('duplicate')
-    store.release(again)
-    expect(store.begin(copy)).toBe('duplicate')
-    expect(store.begin({ ...again, owner: 'd' })).toBe('run')
+/** A single message, and one of a batch. */
+const kinds: [string, Partial<ReplayClaim>][] = [
+  ['a message', {}],
+  ['a message of a batch', { key: 'b.3', batch: { key: 'b', index: 3, size: 8 } }],
+]
+
+describe.each(kinds)('MemoryReplayStore, %s that was handled', (_kind, more) => {
+  const at = (position: string | undefined, owner: string, reprocess?: boolean): ReplayClaim =>
+    claimOf({ ...more, position, owner, reprocess })
+  const handled = (position: string | undefined) => {
+    const scene = storeWithClock()
+    scene.store.begin(at(position, 'a'))
+    scene.store.commit(at(position, 'a'), RETENTION_SECONDS)
+    return scene
+  }
+
+  it('is a duplicate at its own position too, and elsewhere', () => {
+    const { store } = handled('p0')
+    for (const reprocess of [undefined, false]) {
+      expect(store.begin(at('p0', 'a', reprocess))).toBe('duplicate')
+      expect(store.begin(at('p0', 'b', reprocess))).toBe('duplicate')
+      expect(store.begin(at('p1', 'c', reprocess))).toBe('duplicate')
+      expect(store.begin(at(undefined, 'd', reprocess))).toBe('duplicate')
+    }
   })
 
+  it('runs again where its consumer asked for that, at its own position only', () => {
+    const { store } = handled('p0')
+    expect(store.begin(at('p1', 'b', true))).toBe('duplicate')
+    expect(store.begin(at(undefined, 'b', true))).toBe('duplicate')
+    expect(store.begin(at('p0', 'b', true))).toBe('run')
+    expect(store.begin(at('p0', 'b', true))).toBe('run')
+    expect(store.begin({ ...at('p0', 'b', true), digest: 'other' })).toBe('reused')
+  })
+
+  it('without a position is a duplicate whatever its consumer asks for', () => {
+    const { store } = handled(undefined)
+    expect(store.begin(at(undefined, 'b', true))).toBe('duplicate')
+    expect(store.begin(at('', 'b', true))).toBe('duplicate')
+    expect(store.begin(at('p0', 'b', true))).toBe('duplicate')
+  })
+
+  it('stays handled while it runs again, and after that run failed or its process crashed', () => {
+    const { store, wait } = handled('p0')
+    expect(store.begin(at('p0', 'b', true))).toBe('run')
+    expect(store.begin(at('p0', 'c'))).toBe('duplicate')
+    expect(store.begin(at('p1', 'd'))).toBe('duplicate')
+    store.release(at('p0', 'b', true))
+    wait(LEASE_SECONDS)
+    expect(store.begin(at('p0', 'c'))).toBe('duplicate')
+    expect(store.begin(at('p1', 'd'))).toBe('duplicate')
+    expect(store.begin(at('p0', 'e', true))).toBe('run')
+  })
+
+  it('is remembered for longer when a second run was committed, and never for less', () => {
+    const { store, wait } = handled('p0')
+    wait(RETENTION_SECONDS / 2)
+    store.begin(at('p0', 'b', true))
+    expect(store.commit(at('p0', 'b', true), RETENTION_SECONDS)).toBe('committed')
+    wait(RETENTION_SECONDS - 2)
+    expect(store.begin(at('p1', 'c'))).toBe('duplicate')
+    expect(store.commit(at('p0', 'd', true), 1)).toBe('committed')
+    wait(1.999)
+    expect(store.begin(at('p1', 'c'))).toBe('duplicate')
+    wait(0.001)
+    expect(store.begin(at('p1', 'c'))).toBe('run')
+  })
+
+  it('is not committed by a copy that was handled elsewhere', () => {
+    const { store } = handled('p0')
+    expect(store.commit(at('p1', 'b', true), RETENTION_SECONDS)).toBe('lost')
+    expect(store.begin(at('p1', 'c', true))).toBe('duplicate')
+    expect(store.begin(at('p0', 'c', true))).toBe('run')
+  })
+})
+
+describe('MemoryReplayStore', () => {
   it('commits after the lease ran out, and after the entry is gone: the effect exists', () => {
     const { store, wait } = storeWithClock()
     store.begin(claimOf())

@@ -31,7 +31,7 @@ export class Reference {
     if (entry !== undefined && entry.digest !== claim.digest) return 'reused'
     const isSame = claim.position !== undefined && entry?.position === claim.position
     if (entry?.isDone) {
-      if (!isSame) return 'duplicate'
+      if (!isSame || claim.reprocess !== true) return 'duplicate'
       entry.written = ++this.writes
       return 'run'
     }
@@ -46,7 +46,7 @@ export class Reference {
       const isRerun = entry.isDone && claim.position !== undefined && entry.position === claim.position
       if (!isRerun) return 'lost'
     }
-    const until = this.now + retentionSeconds
+    const until = Math.max(entry?.isDone ? entry.until : 0, this.now + retentionSeconds)
     this.entries.set(claim.key, { ...claim, isDone: true, until, written: ++this.writes })
     return 'committed'
   }
@@ -77,11 +77,13 @@ const claims = fc
     key: fc.constantFrom('k0', 'k1', 'k2', 'k3', 'k4', 'k5'),
     digest: fc.oneof({ weight: 9, arbitrary: fc.constant('digest') }, { weight: 1, arbitrary: fc.constant('other') }),
     position: fc.constantFrom(undefined, 'p0', 'p1'),
-    delivery: fc.nat(1),
+    delivery: fc.nat(2),
   })
-  .map(({ key, digest, position, delivery }) =>
-    claimOf({ key, digest, position, owner: `${key} ${digest} ${position} ${delivery}` }),
-  )
+  // One of three deliveries was asked for by the consumer itself.
+  .map(({ key, digest, position, delivery }) => {
+    const reprocess = [undefined, false, true][delivery]
+    return claimOf({ key, digest, position, owner: `${key} ${digest} ${position} ${delivery}`, reprocess })
+  })
 export const steps: fc.Arbitrary<(Step | Wait)[]> = fc.array(
   fc.oneof(
     { weight: 6, arbitrary: fc.record({ step: fc.constant('begin' as const), claim: claims }) },
