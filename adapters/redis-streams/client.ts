@@ -9,7 +9,7 @@ export type Argument = string | Buffer
 /** One command on its way: what ioredis makes of `xadd(…)`, `call('XADD', …)` and every command of a pipeline. */
 export interface CommandLike {
   /** as the caller wrote it: `xadd`, or `XADD` by way of `call` */
-  readonly name: string
+  name: string
   args: Argument[]
   /** null: the reply stays bytes */
   replyEncoding: unknown
@@ -18,6 +18,8 @@ export interface CommandLike {
   readonly inTransaction?: boolean
   resolve(reply: unknown): unknown
   reject(error: unknown): unknown
+  /** makes of the bytes of a reply what the caller gets; looked up when the reply comes */
+  transformReply(reply: unknown): unknown
   /** remembers the keys, for routing, before the arguments are changed */
   getKeys(): unknown
 }
@@ -44,7 +46,7 @@ export interface RedisClient {
   call(command: string, ...args: (string | Buffer | number)[]): Promise<unknown>
   callBuffer(command: string, ...args: (string | Buffer | number)[]): Promise<unknown>
   duplicate(...args: never[]): unknown
-  disconnect(): void
+  disconnect(reconnect?: boolean): void
   // biome-ignore lint/suspicious/noExplicitAny: the same
   on(event: string, listener: (...args: any[]) => void): unknown
 }
@@ -57,22 +59,4 @@ interface PrefixOptions {
 export function keyPrefixOf({ options }: RedisClient): string {
   const { keyPrefix } = options as PrefixOptions
   return keyPrefix === undefined || keyPrefix === null ? '' : String(keyPrefix)
-}
-
-/** A connection of our own to the same server, that no wrapper covers, that leaves keys as they are and replies plain. */
-export function openConnection(client: RedisClient): RedisClient {
-  const override = {
-    keyPrefix: '',
-    lazyConnect: false,
-    enableOfflineQueue: true,
-    enableAutoPipelining: false,
-    protocol: 2,
-    replyMapping: 'legacy',
-  }
-  const duplicate = client.duplicate as (...args: unknown[]) => RedisClient
-  if (!client.isCluster) return duplicate.call(client, override)
-  return duplicate.call(client, [], {
-    ...override,
-    redisOptions: { keyPrefix: '', protocol: 2, replyMapping: 'legacy' },
-  })
 }

@@ -4,12 +4,13 @@ import { backOff } from '../../src/back-off.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
-import { type Argument, keyPrefixOf, openConnection, type RedisClient } from './client.ts'
+import { type Argument, keyPrefixOf, type RedisClient } from './client.ts'
 import { DeadLetterSink } from './dead-letters.ts'
 import { EntryHandler } from './entry-handler.ts'
 import type { RedisStreamsConsumerOptions } from './guarded-client.ts'
 import { destinationOf, type StreamEntry } from './message.ts'
-import { checkOptions } from './options.ts'
+import { checkOptions, requireClient } from './options.ts'
+import { openConnection } from './own-connection.ts'
 import { StreamGroup } from './stream-group.ts'
 
 /** An entry in the hands of a handler: what was signed, without the token. `senderOf(message)` says who signed it. */
@@ -197,9 +198,7 @@ class Consumption implements StreamConsumer {
 function resolve(options: ConsumeStreamOptions): Resolved {
   const { redis, stream, group, consumer, verifier, handler, startId = '0' } = options
   const { concurrency = 10, blockSeconds = 1, claimIdleSeconds = 30, maxDeliveries = 10 } = options
-  if (typeof redis?.sendCommand !== 'function' || typeof redis.duplicate !== 'function') {
-    throw new SetupError('client-unsupported', 'redis must be a Redis or a Cluster of ioredis')
-  }
+  requireClient(redis)
   checkOptions(options)
   for (const [name, value] of Object.entries({ stream, group, consumer })) {
     if (typeof value !== 'string' || value === '') throw new SetupError('option-invalid', `${name} must be a text`)

@@ -8,12 +8,8 @@ import { destinationOf, textOf, toMessage } from './message.ts'
 import { refuse, shorten } from './refuse.ts'
 import { parseXadd } from './xadd.ts'
 
-/** On the command itself, so that what is sent again after a reconnect, or passed on to a node, is not signed again. */
-const SIGNED: unique symbol = Symbol.for('queue-key-auth.signed') as never
-
-interface Marked {
-  [SIGNED]?: true
-}
+/** What is sent again after a reconnect, or passed on to a node, is not signed again. Kept by us alone, as others copy marks. */
+const SIGNED = new WeakSet<CommandLike>()
 
 /** An XADD that was read. */
 interface Read<Made> {
@@ -73,8 +69,8 @@ export class EntrySigner {
 
   /** undefined: there is nothing to sign, or it is refused, or it was read before. */
   #read<Made>(command: CommandLike, make: (message: Message) => Made): Read<Made> | undefined {
-    if ((command as Marked)[SIGNED]) return undefined
-    ;(command as Marked)[SIGNED] = true
+    if (SIGNED.has(command)) return undefined
+    SIGNED.add(command)
     const { args } = command
     const [key] = args
     if (this.#streams !== undefined) {

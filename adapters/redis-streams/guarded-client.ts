@@ -1,26 +1,21 @@
-import { setMaxListeners } from 'node:events'
 import type { ConsumerOptions } from '../../src/consumer-options.ts'
-import { Guard } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { override } from '../../src/wrapping.ts'
 import { acknowledge, commitQueued } from './acknowledgements.ts'
 import { type Admissions, admissionsOf } from './admissions.ts'
-import {
-  type CommandConstructor,
-  type CommandLike,
-  openConnection,
-  type PipelineLike,
-  type RedisClient,
-} from './client.ts'
+import type { CommandLike, PipelineLike, RedisClient } from './client.ts'
 import { DeadLetterSink } from './dead-letters.ts'
+import { GuardedRead } from './guarded-read.ts'
 import { type StreamEntry, textOf } from './message.ts'
+import { openConnection } from './own-connection.ts'
 import { decoratePipelines } from './pipelines.ts'
 import { inTransaction, lateInTransaction, noAckRefused, noText, unguarded, unknownOption } from './read-errors.ts'
-import { converted, GroupReader, type Judged } from './reader.ts'
-import { type GroupRead, type Page, pagesOf, parseClaim, parseReadGroup, replyOf, replyShapeOf } from './reads.ts'
+import type { Judged } from './reader.ts'
+import { type Page, parseClaim, parseReadGroup } from './reads.ts'
 import { isRefused, mapRefusal, refuse } from './refuse.ts'
-import { listen, takeEncoding } from './replies.ts'
+import { converted, isListened, listen } from './replies.ts'
+import { Session } from './session.ts'
 
 export interface RedisStreamsConsumerOptions extends ConsumerOptions<StreamEntry> {
   /** the stream for rejected entries, by the physical key of the one they came from; default `{<key>}:dlq`, or `<key>:dlq` where the key has a hash tag */
@@ -37,10 +32,10 @@ export class GuardedClient {
   readonly #client: RedisClient
   readonly #send: Send
   readonly #admissions: Admissions
-  readonly #reader: GroupReader
   readonly #sink: DeadLetterSink
   readonly #verifier: Verifier
-  readonly #ending = new AbortController()
+  readonly #options: RedisStreamsConsumerOptions
+  #current: Session | undefined
   #deadLetters: RedisClient | undefined
   readonly #known = new Set<string>()
   /** between MULTI and EXEC of a transaction that is no pipeline */
@@ -49,23 +44,51 @@ export class GuardedClient {
   constructor(client: RedisClient, verifier: Verifier, options: RedisStreamsConsumerOptions) {
     this.#client = client
     this.#verifier = verifier
+    this.#options = options
     this.#send = client.sendCommand.bind(client) as Send
     this.#admissions = admissionsOf(verifier)
     this.#sink = new DeadLetterSink(() => this.#connection(), options.deadLetterName)
-    const { signal } = this.#ending
-    setMaxListeners(0, signal)
-    const guard = new Guard<StreamEntry>(verifier, { ...options, signal })
-    this.#reader = new GroupReader(guard, this.#admissions, this.#sink, signal)
-    signal.addEventListener('abort', () => guard.close(), { once: true })
   }
 
   decorate(): void {
     const client = this.#client
     override(client, 'sendCommand', (command: CommandLike, ...rest: unknown[]) => this.#sendCommand(command, rest))
     decoratePipelines(client, (pipeline) => this.#commitFirst(pipeline))
-    client.on('end', () => {
-      this.#ending.abort()
-      this.#deadLetters?.disconnect()
+    if (client.isCluster) this.#waitBeforeQuitting(client as RedisClient & ClusterLike)
+    client.on('end', () => this.#ended())
+  }
+
+  /** Another one where the last was closed: a client that was closed can be connected again. */
+  #session(): Session {
+    if (this.#current === undefined || this.#current.isOver) {
+      this.#current = new Session(this.#verifier, this.#options, this.#admissions, this.#sink)
+    }
+    return this.#current
+  }
+
+  #ended(): void {
+    // It was connected again before it could say so.
+    if (this.#client.status !== 'end') return
+    this.#current?.end()
+    this.#inMulti = false
+    this.#deadLetters?.disconnect()
+    this.#deadLetters = undefined
+  }
+
+  /** @returns what has to be waited for: commits and dead letters in progress; undefined when there is nothing */
+  #close(): Promise<void> | undefined {
+    const session = this.#current
+    if (session === undefined || session.isOver) return undefined
+    session.end()
+    return session.reader.drain()
+  }
+
+  /** A Cluster quits by its nodes, not by a command of its own. */
+  #waitBeforeQuitting(cluster: ClusterLike): void {
+    const quit = cluster.quit
+    override(cluster, 'quit', (...args) => {
+      const drained = this.#close()
+      return drained === undefined ? quit.apply(cluster, args) : drained.then(() => quit.apply(cluster, args))
     })
   }
 
@@ -73,14 +96,16 @@ export class GuardedClient {
     const name = command.name.toLowerCase()
     switch (name) {
       case 'xreadgroup':
-        this.#guardRead(command)
+        if (!isListened(command) && !this.#guardRead(command, rest.length === 0)) return command.promise
         break
       case 'xautoclaim':
       case 'xclaim':
-        this.#guardClaim(command, name)
+        if (!isListened(command)) this.#guardClaim(command, name)
         break
       case 'xack':
       case 'xackdel': {
+        // Nothing is committed for an acknowledgement that is turned down here.
+        if (this.#client.status === 'end') break
         const committed = acknowledge(command, this.#admissions)
         if (!(committed instanceof Promise)) break
         // A pipeline was looked through before it was sent, so this one comes in a MULTI or alone.
@@ -95,14 +120,12 @@ export class GuardedClient {
       case 'discard':
         if (!command.inTransaction) this.#inMulti = false
         break
-      case 'quit':
-        if (!this.#ending.signal.aborted) {
-          this.#ending.abort()
-          const drained = this.#reader.drain()
-          void drained.then(() => this.#send(command, ...rest))
-          return command.promise
-        }
-        break
+      case 'quit': {
+        const drained = this.#close()
+        if (drained === undefined) break
+        void drained.then(() => this.#send(command, ...rest))
+        return command.promise
+      }
       default:
         if (UNGUARDED.has(name) && !isRefused(command)) refuse(command, 1, unguarded(name))
     }
@@ -111,7 +134,7 @@ export class GuardedClient {
   }
 
   #sendLater(command: CommandLike, committed: Promise<boolean>): Promise<unknown> {
-    this.#reader.track(
+    this.#session().reader.track(
       committed.then((may) => {
         if (may) this.#send(command)
         else command.reject(new Error('the replay store could not be reached, so nothing is acknowledged'))
@@ -121,88 +144,30 @@ export class GuardedClient {
     return command.promise
   }
 
-  #guardRead(command: CommandLike): void {
-    if (isRefused(command)) return
+  /**
+   * @param alone no part of a pipeline
+   * @returns whether it is to be sent now
+   */
+  #guardRead(command: CommandLike, alone: boolean): boolean {
+    if (isRefused(command)) return true
     const read = parseReadGroup(command.args)
-    if (read === undefined) return
+    if (read === undefined) return true
     if (typeof read === 'string') {
       const noAck = read === 'no-ack'
       refuse(command, 2, noAck ? noAckRefused() : unknownOption())
-      return
+      return true
     }
     if (command.inTransaction || this.#inMulti) {
       refuse(command, 2, inTransaction('XREADGROUP'))
-      return
+      return true
     }
     const names = read.streams.map(({ key }) => textOf(key))
     if (names.includes(undefined)) {
       refuse(command, 2, noText())
-      return
+      return true
     }
     for (const name of names as string[]) this.#lookUp(name)
-    if (read.blockIndex !== undefined && (names as string[]).some((name) => this.#reader.hasLate(name, read.group))) {
-      command.args = command.args.with(read.blockIndex, '1')
-    }
-    const encoding = takeEncoding(command)
-    listen(command, (reply, resolve) => this.#answerRead(command, read, reply, encoding, resolve))
-  }
-
-  #answerRead(
-    command: CommandLike,
-    read: GroupRead,
-    reply: unknown,
-    encoding: unknown,
-    resolve: (reply: unknown) => void,
-  ): void {
-    const shape = replyShapeOf(command)
-    const pages = pagesOf(reply, shape)
-    if (pages === undefined && reply !== null && reply !== undefined) {
-      // Neither entries nor none: nothing we know is handed on unseen.
-      resolve(null)
-      return
-    }
-    after(all((pages ?? []).map((page) => this.#reader.judge(page, read.group, encoding))), (judged) => {
-      const answer = new Map<string, unknown[]>()
-      for (const { key } of read.streams) {
-        const late = this.#reader.takeLate(textOf(key) as string, read.group)
-        if (late.length > 0) answer.set(textOf(key) as string, late)
-      }
-      for (const [index, page] of (pages ?? []).entries()) {
-        const entries = judged[index]?.entries ?? []
-        // An empty page that was empty before tells that a history is read to its end.
-        if (entries.length > 0 || page.entries.length === 0) {
-          answer.set(page.key, [...(answer.get(page.key) ?? []), ...entries])
-        }
-      }
-      const withheld = judged.reduce((sum, { withheld }) => sum + withheld, 0)
-      if (withheld > 0 && answer.size === 0 && !this.#ending.signal.aborted) {
-        // All of it was refused: that is not the end of the stream, so read on.
-        this.#readOn(command, read, pages ?? [], encoding, resolve)
-        return
-      }
-      const shown = [...answer].map(([key, entries]) => ({ key: converted(Buffer.from(key), encoding), entries }))
-      resolve(shown.length === 0 ? null : replyOf(shown, shape))
-    })
-  }
-
-  #readOn(
-    command: CommandLike,
-    read: GroupRead,
-    pages: readonly Page[],
-    encoding: unknown,
-    resolve: (reply: unknown) => void,
-  ): void {
-    const args = [...command.args]
-    for (const { key, idIndex } of read.streams) {
-      // What is pending is read by ascending ids, and what is held is pending still.
-      const last = pages.find((page) => page.key === textOf(key))?.entries.at(-1)
-      if (last && String(args[idIndex]) !== '>') args[idIndex] = String(last[0])
-    }
-    const Command = command.constructor as CommandConstructor
-    const again = new Command('xreadgroup', args, { replyEncoding: null })
-    listen(again, (reply) => this.#answerRead(again, read, reply, encoding, resolve))
-    again.promise.catch((error: unknown) => command.reject(error))
-    this.#send(again)
+    return new GuardedRead(this.#session(), this.#send, command, read, names as string[]).begin(alone)
   }
 
   #guardClaim(command: CommandLike, name: 'xclaim' | 'xautoclaim'): void {
@@ -220,20 +185,17 @@ export class GuardedClient {
       return
     }
     this.#lookUp(key)
-    const encoding = takeEncoding(command)
-    listen(command, (reply, resolve) => {
+    const { reader } = this.#session()
+    listen(command, (reply, encoding) => {
       const list = name === 'xclaim' ? reply : (reply as unknown[] | null)?.[1]
-      if (!Array.isArray(list)) {
-        resolve(null)
-        return
+      if (!Array.isArray(list)) return null
+      const answer = ({ entries }: Judged): unknown => {
+        if (name === 'xclaim') return entries
+        const [cursor, , ...more] = reply as unknown[]
+        return [converted(cursor, encoding), entries, ...(converted(more, encoding) as unknown[])]
       }
-      after(this.#reader.judge({ key, entries: list as Page['entries'] }, claim.group, encoding), ({ entries }) => {
-        if (name === 'xclaim') resolve(entries)
-        else {
-          const [cursor, , ...more] = reply as unknown[]
-          resolve([converted(cursor, encoding), entries, ...(converted(more, encoding) as unknown[])])
-        }
-      })
+      const judged = reader.judge({ key, entries: list as Page['entries'] }, claim.group, encoding)
+      return judged instanceof Promise ? judged.then(answer) : answer(judged)
     })
   }
 
@@ -244,7 +206,7 @@ export class GuardedClient {
       const committed = commitQueued(pipeline._queue, this.#admissions)
       if (committed === undefined) return exec.apply(pipeline, args)
       const running = committed.then(() => exec.apply(pipeline, args))
-      this.#reader.track(running)
+      this.#session().reader.track(running)
       return running
     })
   }
@@ -258,7 +220,7 @@ export class GuardedClient {
         if (fault !== undefined) this.#verifier.warnings.once(`dead letters ${stream}`, fault)
       },
       (error: unknown) => {
-        if (this.#ending.signal.aborted) return
+        if (this.#client.status === 'end') return
         this.#verifier.warnings.once(
           `dead letters ${stream}`,
           `the stream for the dead letters of ${quote(stream)} cannot be looked up: ${quote(String(error))}`,
@@ -276,17 +238,13 @@ export class GuardedClient {
         `the connection for dead letters failed: ${quote(error.message)}`,
       )
     })
-    this.#deadLetters = connection
-    if (this.#ending.signal.aborted && this.#client.status === 'end') connection.disconnect()
+    // What comes after the client was closed fails, and its entry stays pending.
+    if (this.#client.status === 'end') connection.disconnect()
+    else this.#deadLetters = connection
     return connection
   }
 }
 
-function all(judged: readonly (Judged | Promise<Judged>)[]): Judged[] | Promise<Judged[]> {
-  return judged.some((one) => one instanceof Promise) ? Promise.all(judged) : (judged as Judged[])
-}
-
-function after<T>(value: T | Promise<T>, use: (value: T) => void): void {
-  if (value instanceof Promise) void value.then(use)
-  else use(value)
+interface ClusterLike {
+  quit(...callback: unknown[]): Promise<unknown>
 }

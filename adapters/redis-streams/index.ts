@@ -4,7 +4,7 @@ import type { Verifier } from '../../src/verifier.ts'
 import { wrapOnce } from '../../src/wrapping.ts'
 import type { RedisClient } from './client.ts'
 import { GuardedClient, type RedisStreamsConsumerOptions } from './guarded-client.ts'
-import { checkOptions } from './options.ts'
+import { checkOptions, requireClient } from './options.ts'
 import { type ProducerOptions, signCommands } from './producer.ts'
 
 export { isWrapped } from '../../src/wrapping.ts'
@@ -55,20 +55,18 @@ export function wrapConsumer<Client extends RedisClient>(
   return client
 }
 
-function requireClient(client: unknown): void {
-  const { sendCommand, duplicate, options } = (client ?? {}) as Partial<RedisClient>
-  if (typeof sendCommand !== 'function' || typeof duplicate !== 'function' || typeof options !== 'object') {
-    throw new SetupError('client-unsupported', 'this is no client of ioredis; pass a Redis or a Cluster')
-  }
-  if ((options as { monitor?: unknown }).monitor) {
-    throw new SetupError('client-unsupported', 'a client in monitor mode sends no commands; pass another one')
+/** The reply to a read that is out would be shown unchecked. On a Cluster it may be out on any of its nodes. */
+function requireIdle(client: RedisClient): void {
+  const { nodes } = client as { nodes?: () => unknown[] }
+  const connections = (client.isCluster ? nodes?.call(client) : [client]) as Connection[]
+  for (const { commandQueue } of connections) {
+    const reading = commandQueue.toArray().some(({ command }) => /^x(?:readgroup|claim|autoclaim)$/i.test(command.name))
+    if (!reading) continue
+    throw new SetupError('already-consuming', 'the client waits for entries already; call wrapConsumer before it reads')
   }
 }
 
-/** The reply to a read that is under way would be shown unchecked. */
-function requireIdle(client: RedisClient): void {
-  const { commandQueue } = client as { commandQueue?: { toArray(): { command: { name: string } }[] } }
-  const reading = commandQueue?.toArray().some(({ command }) => /^x(?:readgroup|claim|autoclaim)$/i.test(command.name))
-  if (!reading) return
-  throw new SetupError('already-consuming', 'the client waits for entries already; call wrapConsumer before it reads')
+interface Connection {
+  /** what was sent and is not answered */
+  readonly commandQueue: { toArray(): { readonly command: { readonly name: string } }[] }
 }

@@ -40,3 +40,7 @@ export function lateInTransaction(): SetupError {
     'an entry cannot be acknowledged in multi({ pipeline: false }) while the replay store is remote; write multi() and exec()',
   )
 }
+
+export function storeUnreachable(): Error {
+  return new Error('what is pending cannot be checked: the replay store, or the keys, could not be reached; read again')
+}

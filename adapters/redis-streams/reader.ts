@@ -6,6 +6,7 @@ import type { DeadLetterSink } from './dead-letters.ts'
 import { EntryDelivery } from './delivery.ts'
 import { destinationOf, StreamEntry, toReceived } from './message.ts'
 import type { Page, RawEntry } from './reads.ts'
+import { converted } from './replies.ts'
 
 /** What became of a page: what the caller gets, and whether anything was in it that it does not get. */
 export interface Judged {
@@ -19,8 +20,12 @@ interface Stream {
   readonly deliveredBy: readonly string[]
   /** with the guard: held, or its dead letter is under way */
   readonly inHand: Set<string>
+  /** those of them that wait for a store, for keys or for a place for their dead letters */
+  readonly held: Set<string>
   /** what could not be judged when it was read, by id */
   readonly late: Map<string, unknown>
+  /** who wait for a change of these */
+  readonly waiting: Set<() => void>
 }
 
 /** A page whose entries are with the guard: each that is handed over in time is shown in its place. */
@@ -30,6 +35,9 @@ interface Showing {
   readonly shown: unknown[]
   closed: boolean
 }
+
+/** A timer that is set for longer goes off at once. */
+const LONGEST_TIMER_MS = 2_147_483_647
 
 /** In the place of an entry that is not handed over. */
 const WITHHELD: unique symbol = Symbol('withheld')
@@ -70,11 +78,19 @@ class ReadDelivery extends EntryDelivery {
     stream.admissions.handOver(id, admission)
     const visible = admission.verified === undefined ? fields : this.received.body
     const handed = handedEntry(this.#raw, visible, admission, encoding)
-    if (closed) stream.late.set(id, handed)
-    else {
+    if (closed) {
+      stream.late.set(id, handed)
+      changed(stream)
+    } else {
       shown[this.#index] = handed
       if (stream.late.size > 0) stream.late.delete(id)
     }
+  }
+
+  override held(): void {
+    const { stream } = this.#showing
+    stream.held.add(this.native.id)
+    changed(stream)
   }
 }
 
@@ -86,6 +102,10 @@ export class GroupReader {
   readonly #ending: AbortSignal
   readonly #streams = new Map<string, Stream>()
   readonly #underway = new Set<Promise<unknown>>()
+  /** the stream that was looked for last, which mostly is the next one too */
+  #last: Stream | undefined
+  #lastName = ''
+  #lastGroup = ''
 
   constructor(guard: Guard<StreamEntry>, admissions: Admissions, sink: DeadLetterSink, ending: AbortSignal) {
     this.#ending = ending
@@ -94,8 +114,12 @@ export class GroupReader {
     this.#sink = sink
   }
 
-  /** Synchronous where keys and replay state are in memory. */
-  judge(page: Page, group: string, encoding: unknown): Judged | Promise<Judged> {
+  /**
+   * Synchronous where keys and replay state are in memory.
+   *
+   * @param patienceMs what is not judged after so long comes with a later read of its stream
+   */
+  judge(page: Page, group: string, encoding: unknown, patienceMs?: number): Judged | Promise<Judged> {
     const showing: Showing = { stream: this.#stream(page.key, group), encoding, shown: [], closed: false }
     for (const raw of page.entries) {
       // Deleted meanwhile: there is nothing to check, and the caller may want to know.
@@ -108,19 +132,69 @@ export class GroupReader {
       return { entries, withheld: showing.shown.length - entries.length }
     }
     const { turn } = this.#guard
-    return turn === undefined ? finish() : turn.then(finish)
+    if (turn === undefined) return finish()
+    return (patienceMs === undefined ? turn : within(turn, patienceMs)).then(finish)
   }
 
-  /** What could not be judged when it was read and can be handed over now. */
-  takeLate(stream: string, group: string): unknown[] {
+  /** What could not be judged when it was read and can be handed over now, at most so many. */
+  takeLate(stream: string, group: string, most: number): unknown[] {
     const { late } = this.#stream(stream, group)
-    const entries = [...late.values()]
-    late.clear()
+    const entries: unknown[] = []
+    for (const [id, entry] of late) {
+      if (entries.length >= most) break
+      late.delete(id)
+      entries.push(entry)
+    }
     return entries
   }
 
-  hasLate(stream: string, group: string): boolean {
-    return this.#stream(stream, group).late.size > 0
+  /** How many entries could be handed over now that could not when they were read. */
+  lateOf(stream: string, group: string): number {
+    return this.#stream(stream, group).late.size
+  }
+
+  /** How many entries are with us: held, or their dead letters are being written. */
+  inHandOf(stream: string, group: string): number {
+    return this.#stream(stream, group).inHand.size
+  }
+
+  /** How many of these are about to be settled: they wait for nothing that is out of reach. */
+  settlingOf(stream: string, group: string): number {
+    const { inHand, held } = this.#stream(stream, group)
+    return inHand.size - held.size
+  }
+
+  /** Resolves when any of this has changed in one of the streams, when the reading ends, or after so long. */
+  change(streams: readonly string[], group: string, milliseconds: number): Promise<void> {
+    if (this.#ending.aborted) return Promise.resolve()
+    const watched = streams.map((name) => this.#stream(name, group).waiting)
+    return new Promise((resolve) => {
+      const timer =
+        milliseconds === Number.POSITIVE_INFINITY
+          ? undefined
+          : setTimeout(done, Math.min(milliseconds, LONGEST_TIMER_MS))
+      const signal = this.#ending
+      function done(): void {
+        clearTimeout(timer)
+        for (const waiting of watched) waiting.delete(done)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      for (const waiting of watched) waiting.add(done)
+      signal.addEventListener('abort', done)
+    })
+  }
+
+  /** Gives back what was never taken: it is pending still. */
+  end(): void {
+    for (const { admissions, late } of this.#streams.values()) {
+      for (const id of late.keys()) {
+        void admissions.handed(id)?.release()
+        admissions.settled(id)
+      }
+      late.clear()
+    }
+    this.#guard.close()
   }
 
   track(work: Promise<unknown>): void {
@@ -134,11 +208,25 @@ export class GroupReader {
   }
 
   #stream(name: string, group: string): Stream {
+    if (this.#last !== undefined && this.#lastName === name && this.#lastGroup === group) return this.#last
     const key = groupKey(name, group)
-    const known = this.#streams.get(key)
-    if (known !== undefined) return known
+    const stream = this.#streams.get(key) ?? this.#make(key, name, group)
+    this.#last = stream
+    this.#lastName = name
+    this.#lastGroup = group
+    return stream
+  }
+
+  #make(key: string, name: string, group: string): Stream {
     const admissions = this.#admissions.of(name, group)
-    const stream = { admissions, deliveredBy: [destinationOf(name)], inHand: new Set<string>(), late: new Map() }
+    const stream: Stream = {
+      admissions,
+      deliveredBy: [destinationOf(name)],
+      inHand: new Set(),
+      held: new Set(),
+      late: new Map(),
+      waiting: new Set(),
+    }
     this.#streams.set(key, stream)
     return stream
   }
@@ -161,7 +249,8 @@ export class GroupReader {
   }
 
   /** @returns what ends it; once */
-  #withhold({ admissions, inHand }: Stream, id: string): () => void {
+  #withhold(stream: Stream, id: string): () => void {
+    const { admissions, inHand } = stream
     inHand.add(id)
     admissions.withhold(id)
     let isInHand = true
@@ -169,7 +258,9 @@ export class GroupReader {
       if (!isInHand) return
       isInHand = false
       inHand.delete(id)
+      stream.held.delete(id)
       admissions.letGo(id)
+      changed(stream)
     }
   }
 }
@@ -186,14 +277,19 @@ function handedEntry(raw: RawEntry, fields: readonly Buffer[], admission: Admiss
   return entry
 }
 
-/** What ioredis makes of a reply for a caller who wants text. */
-export function converted(value: unknown, encoding: unknown): unknown {
-  if (typeof encoding !== 'string') return value
-  if (Buffer.isBuffer(value)) return value.toString(encoding as BufferEncoding)
-  if (!Array.isArray(value)) return value
-  const items = value.slice()
-  for (let index = 0; index < items.length; index++) items[index] = converted(items[index], encoding)
-  return items
+function changed({ waiting }: Stream): void {
+  for (const done of [...waiting]) done()
+}
+
+/** Resolves with the work, or after so long. */
+function within(work: Promise<void>, milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.min(Math.max(1, milliseconds), LONGEST_TIMER_MS))
+    void work.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }
 
 function nothing(): undefined {

@@ -48,6 +48,27 @@ export function parseReadGroup(args: readonly Argument[]): GroupRead | ReadFault
   return undefined
 }
 
+/** Where the number of entries stands that a read asks for at most, a stream. */
+export function countIndexOf(args: readonly Argument[]): number | undefined {
+  for (let index = 0; index < args.length; index++) {
+    const word = String(args[index]).toUpperCase()
+    if (word === 'STREAMS') return undefined
+    if (word === 'COUNT') return index + 1
+    if (word === 'GROUP') index += 2
+    else if (VALUED.has(word)) index++
+  }
+  return undefined
+}
+
+/** The arguments of a read without some of its streams. */
+export function withoutStreams(args: readonly Argument[], read: GroupRead, left: ReadonlySet<Argument>): Argument[] {
+  const dropped = new Set<number>()
+  for (const { key, idIndex } of read.streams) {
+    if (left.has(key)) dropped.add(idIndex).add(idIndex - read.streams.length)
+  }
+  return args.filter((_, index) => !dropped.has(index))
+}
+
 /** XCLAIM and XAUTOCLAIM name their stream and group first; with JUSTID the reply has no content. */
 export function parseClaim(args: readonly Argument[]): { key: Argument; group: string; justIds: boolean } | undefined {
   const [key, group] = args

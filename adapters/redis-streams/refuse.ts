@@ -1,36 +1,34 @@
 import { SetupError } from '../../src/errors.ts'
 import type { CommandLike } from './client.ts'
 
-/** Registered, so that two copies of this package agree on what was done to a command. */
-const REFUSAL: unique symbol = Symbol.for('queue-key-auth.refusal') as never
-
-interface Refused {
-  [REFUSAL]?: Error
-}
+/** Why a command was refused. Kept by us alone: what stands on a command can be exchanged by others. */
+const REFUSALS = new WeakMap<CommandLike, Error>()
 
 /**
- * Makes the server turn a command down. To reject it here would leave its pipeline waiting for ever, and to throw under
+ * Makes the server turn a command down. To reject it here would leave its pipeline waiting without end, and to throw under
  * autopipelining ends the process. With too few arguments the server refuses it, which also aborts a MULTI it is part of,
  * and that error is exchanged for ours.
  *
  * @param keep how many of the first arguments stay
  */
 export function refuse(command: CommandLike, keep: number, error: unknown): void {
-  const refusal = error instanceof Error ? error : new SetupError('option-invalid', String(error))
   shorten(command, keep)
-  ;(command as Refused)[REFUSAL] = refusal
+  REFUSALS.set(command, error instanceof Error ? error : new SetupError('option-invalid', String(error)))
 }
 
-/** To be called each time the command is sent: a pipeline that a Cluster redirects makes its commands' promises anew. */
+/**
+ * To be called each time the command is sent: a pipeline that a Cluster redirects makes its commands' promises anew. Done
+ * twice it changes nothing more, as our error is none that is exchanged.
+ */
 export function mapRefusal(command: CommandLike): void {
-  const refusal = (command as Refused)[REFUSAL]
+  const refusal = REFUSALS.get(command)
   if (refusal === undefined) return
   const { reject } = command
   command.reject = (error) => reject.call(command, isArityError(error) ? refusal : error)
 }
 
 export function isRefused(command: CommandLike): boolean {
-  return (command as Refused)[REFUSAL] !== undefined
+  return REFUSALS.has(command)
 }
 
 function isArityError(error: unknown): boolean {
