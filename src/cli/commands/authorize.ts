@@ -61,19 +61,23 @@ async function authorize(path: string, service: string, keyFile: string, options
   if (revocations.has(key.fingerprint) || revocations.has(`kid:${key.keyId}`)) throw revoked(key, paths.revokedKeys)
   let others: readonly Allow[] = []
   let existing: Allow | undefined
-  const changed = await changeFile(paths.authorizedKeys, (text = '') => {
-    const before = parseLines(text, paths.authorizedKeys)
-    others = before.filter((allow) => allow.key.keyId === key.keyId)
-    existing = others.find((allow) => sameLine(allow.line, parts))
-    if (existing !== undefined) return undefined
-    const after = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`
-    const added = parseLines(after, paths.authorizedKeys)
-    const own = added.at(-1)
-    if (added.length !== before.length + 1 || own?.key.keyId !== key.keyId || !sameLine(own.line, parts)) {
-      throw new Error('the line that was made does not say what it should')
-    }
-    return after
-  })
+  const changed = await changeFile(
+    paths.authorizedKeys,
+    (text = '') => {
+      const before = parseLines(text, paths.authorizedKeys)
+      others = before.filter((allow) => allow.key.keyId === key.keyId)
+      existing = others.find((allow) => sameLine(allow.line, parts))
+      if (existing !== undefined) return undefined
+      const after = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`
+      const added = parseLines(after, paths.authorizedKeys)
+      const own = added.at(-1)
+      if (added.length !== before.length + 1 || own?.key.keyId !== key.keyId || !sameLine(own.line, parts)) {
+        throw new Error('the line that was made does not say what it should')
+      }
+      return after
+    },
+    `add this line to its authorized_keys: ${line}`,
+  )
 
   if (existing !== undefined) say(`${placeOf(existing.line)} says so already; nothing was changed`)
   if (changed) say(`added a line to ${paths.authorizedKeys}`)

@@ -42,13 +42,17 @@ async function revoke(path: string, key: string, { json }: { json?: true }): Pro
   let broken = faults[0]
   const owners = [...new Set(hits.flatMap((hit) => hit.services))].join(',')
   const comment = `${owners === '' ? '' : `${owners.slice(0, 200)} `}revoked ${formatTime(nowSeconds()).slice(0, 10)}`
-  const changed = await changeFile(paths.revokedKeys, (text = '') => {
-    const present = parseRevokedKeys(text, paths.revokedKeys, (error) => {
-      broken ??= error
-    })
-    if (present.has(revocation)) return undefined
-    return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${revocation} ${comment}\n`
-  })
+  const changed = await changeFile(
+    paths.revokedKeys,
+    (text = '') => {
+      const present = parseRevokedKeys(text, paths.revokedKeys, (error) => {
+        broken ??= error
+      })
+      if (present.has(revocation)) return undefined
+      return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${revocation} ${comment}\n`
+    },
+    `add the line ${revocation} to its revoked_keys`,
+  )
 
   say(changed ? `added ${revocation} to ${paths.revokedKeys}` : `${revocation} is in ${paths.revokedKeys} already`)
   if (json) printJson({ file: paths.revokedKeys, changed, revocation, hits })
