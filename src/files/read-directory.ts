@@ -113,14 +113,12 @@ async function namesIn(root: string, { isHidden, isFolder }: ReadOptions): Promi
   return names.sort()
 }
 
-/** The files of a directory within; undefined when it is none. */
-async function childrenOf(path: string): Promise<string[] | undefined> {
-  try {
-    return (await readdir(path)).filter((name) => !name.startsWith('.'))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
-    throw error
-  }
+/** The files of a directory within; undefined when it is none, or cannot be read: reading it as a file says why. */
+function childrenOf(path: string): Promise<string[] | undefined> {
+  return readdir(path).then(
+    (names) => names.filter((name) => !name.startsWith('.')),
+    () => undefined,
+  )
 }
 
 /** What lies beside `..data` and is no link into it: the kubelet made none of it. */
@@ -184,7 +182,8 @@ async function directoryFaults(
     for (const name of names.filter(isGuarded)) {
       const path = join(root, name)
       const isLink = await lstat(path).then((stats) => stats.isSymbolicLink())
-      if (isLink) faults.push(...(await wayFaults(path, 'nobody may write')))
+      // Of a link that leads nowhere it is said already that it cannot be read.
+      if (isLink && (await fileState(path)).includes(' ')) faults.push(...(await wayFaults(path, 'nobody may write')))
     }
     return faults
   } catch (error) {
