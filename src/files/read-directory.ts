@@ -131,25 +131,40 @@ async function strangersIn(directory: string, options: ReadOptions): Promise<str
   return strangers
 }
 
-async function readOne(
+/**
+ * Reads a file by itself, or says why it cannot be read.
+ *
+ * @param faults takes the fault of a file that others can write to
+ */
+export function readOneFile(path: string, octets: number, faults?: SetupError[]): Promise<Buffer | SetupError> {
+  return readFileAt(path, path, { octets, mayBeLonger: false }, faults)
+}
+
+function readOne(
   directory: string,
   root: string,
   name: string,
   limitOf: LimitOf,
-  /** takes the fault of a file that others can write to */
   faults: SetupError[] | undefined,
 ): Promise<Buffer | SetupError> {
-  // where people see it, which is not where Kubernetes has put it
-  const path = join(directory, name)
+  // Where people see it is not where Kubernetes has put it.
+  return readFileAt(join(directory, name), join(root, name), limitOf(name), faults)
+}
+
+async function readFileAt(
+  path: string,
+  actual: string,
+  { octets, mayBeLonger }: ReturnType<LimitOf>,
+  faults: SetupError[] | undefined,
+): Promise<Buffer | SetupError> {
   let file: FileHandle | undefined
   try {
     // Without O_NONBLOCK, opening a named pipe would wait for a writer for ever. Windows has no such flag.
-    file = await open(join(root, name), constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+    file = await open(actual, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
     const stats = await file.stat()
     if (!stats.isFile()) return unreadable(path, stats.isDirectory() ? 'it is a directory' : 'it is no regular file')
     const fault = faults === undefined ? undefined : writableFault(path, stats, 'file')
     if (fault !== undefined) faults?.push(fault)
-    const { octets, mayBeLonger } = limitOf(name)
     if (stats.size > octets && !mayBeLonger)
       return unreadable(path, `it has ${stats.size} octets, but ${octets} are the most`)
     return await readUpTo(file, Math.min(octets, stats.size))
