@@ -49,7 +49,14 @@ function decideLine(
   const policy = { maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, rollout: 'enforce', delivered: true } as const
   const unlimited = { ...policy, acceptUnsignedUntil: undefined, destinations: undefined }
   // The verifier's own check, on a message that the line's key signs as it should.
-  const refusal = matchLines({ ...key, lines: [line] }, queue, claims, line.algorithm, unlimited, now * 1000)
+  const refusal = matchLines(
+    { ...key, lines: [line], index: undefined },
+    queue,
+    claims,
+    line.algorithm,
+    unlimited,
+    now * 1000,
+  )
   const { code, detail = '' } = refusal ?? {}
   if ((code === undefined || code.startsWith('key-')) && snapshot.isRevoked(key)) {
     return { key, line, code: 'key-revoked', detail: `key ${key.fingerprint} is revoked` }
