@@ -30,6 +30,7 @@ const claims = (iss: string, iat = NOW) => ({ iss, iat, aud: '', jti: '', bh: nu
 
 /** Everything whose number could grow with the lines: patterns that are tried, names that are compared, words. */
 function operations(key: AuthorizedKey, iss: string, queue: string): { code: string | undefined; count: number } {
+  vi.clearAllMocks()
   const matches = vi.spyOn(QueuePatterns.prototype, 'matches')
   const includes = vi.spyOn(Array.prototype, 'includes')
   const quote = vi.spyOn(text, 'quote')
@@ -79,13 +80,13 @@ describe('a key with 1,000 lines', () => {
     operations(few, iss, queue)
     const [ofMany, ofFew] = [operations(many, iss, queue), operations(few, iss, queue)]
     expect([ofMany.code, ofFew.code]).toEqual([code, code])
-    expect(ofMany.count).toBeLessThanOrEqual(ofFew.count)
+    expect(ofMany.count).toBe(ofFew.count)
   })
 
   it('a flood of names is looked up and not tried line by line, nor remembered without end', () => {
     const key = keyOf(Array.from({ length: 1_000 }, (_, index) => `s${index} queues="orders"`))
     for (let index = 0; index < 1_000; index++) {
-      expect(operations(key, `other${index}`, 'orders').count).toBeLessThan(200)
+      expect(operations(key, `other${index}`, 'orders').count).toBeLessThan(50)
     }
     const own = key.index?.of('s1')
     const answers = Array.from({ length: 1_000 }, (_, index) => own?.for(`q${index}`).length)
