@@ -11,6 +11,7 @@ import { comparePolicies } from '../check/policies.ts'
 import { checkSyntax } from '../check/syntax.ts'
 import { type KeySet, keyPaths, readKeySet, readKeys } from '../keys/folder.ts'
 import { CommandError, paint, print, printJson, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 import { table } from '../table.ts'
 import { nowSeconds } from '../times.ts'
 
@@ -44,6 +45,7 @@ Exits with 1 for errors, which consumers would refuse, or which leave the direct
 }
 
 async function check(path: string, { against, soon, strict, strictModes, json }: CheckOptions): Promise<void> {
+  await checkRoles('check', [{ role: 'dir', value: path }])
   const noticeSeconds = parseDuration(soon, '--soon')
   const paths = await keyPaths(path)
   const generation = await readKeys(paths, strictModes)
