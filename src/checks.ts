@@ -59,65 +59,114 @@ export function matchLines(
   policy: ResolvedPolicy,
   now: number | undefined,
 ): Rejected | undefined {
-  let furthest = -1
-  let refusal: Rejected | undefined
-  for (const line of key.lines) {
-    const [progress, code, detail] = matchLine(line, queue, claims, algorithm, policy, now)
-    if (code === undefined) return undefined
+  if (key.index === undefined) {
+    let furthest = -1
+    let best: AuthorizedLine | undefined
+    for (const line of key.lines) {
+      const progress = progressOf(line, queue, claims, algorithm, policy, now)
+      if (progress === ALLOWED) return undefined
+      if (progress <= furthest) continue
+      furthest = progress
+      best = line
+    }
+    return refusalBy(best, furthest, key, queue, claims, policy, now)
+  }
+  const own = key.index.of(claims.iss)
+  if (own === undefined) return refusalBy(key.lines[0], SERVICE, key, queue, claims, policy, now)
+  let furthest = QUEUE
+  let best = own.lines[0]
+  for (const line of own.for(queue)) {
+    const progress = progressInTime(line, claims, algorithm, policy, now)
+    if (progress === ALLOWED) return undefined
     if (progress <= furthest) continue
     furthest = progress
-    // The name in the token is the signer's own word until a line of the key has it.
-    const service = progress > 0 ? { service: claims.iss } : {}
-    refusal = { ...rejected(code, detail), fingerprint: key.fingerprint, ...service }
+    best = line
   }
-  return refusal
+  return refusalBy(best, furthest, key, queue, claims, policy, now)
 }
 
-type LineResult = readonly [progress: number, code: RejectCode | undefined, detail: string]
+/** How far a message gets with a line: to the check that fails. */
+const SERVICE = 0
+const QUEUE = 1
+const WINDOW = 2
+const ALGORITHM = 3
+const ALLOWED = 4
 
-const ALLOWED: LineResult = [4, undefined, '']
-
-function matchLine(
+function progressOf(
   line: AuthorizedLine,
   queue: string,
   claims: CommonClaims,
   algorithm: Algorithm,
   policy: ResolvedPolicy,
   now: number | undefined,
-): LineResult {
-  if (!line.services.includes(claims.iss)) {
-    return [
-      0,
-      'service-mismatch',
-      `signed as ${quote(claims.iss)}, but the key belongs to ${quote(line.services.join(','))}`,
-    ]
+): number {
+  if (!line.services.includes(claims.iss)) return SERVICE
+  if (!line.queues.matches(queue)) return QUEUE
+  return progressInTime(line, claims, algorithm, policy, now)
+}
+
+/** The same with a line that names the service and matches the queue. */
+function progressInTime(
+  line: AuthorizedLine,
+  { iat }: CommonClaims,
+  algorithm: Algorithm,
+  policy: ResolvedPolicy,
+  now: number | undefined,
+): number {
+  const { validAfter, validBefore } = line
+  if (validAfter !== undefined && iat < validAfter) return WINDOW
+  if (validBefore !== undefined && (iat >= validBefore || isOver(validBefore, policy, now))) return WINDOW
+  return line.algorithm === algorithm ? ALLOWED : ALGORITHM
+}
+
+/** Nothing that was signed in time can still be young enough. */
+function isOver(validBefore: number, { maxAgeSeconds }: ResolvedPolicy, now: number | undefined): boolean {
+  return now !== undefined && now / 1000 > validBefore + maxAgeSeconds
+}
+
+/** What is wrong is put into words for the one line that gives the reason: a key may have many. */
+function refusalBy(
+  line: AuthorizedLine | undefined,
+  progress: number,
+  { fingerprint }: AuthorizedKey,
+  queue: string,
+  claims: CommonClaims,
+  policy: ResolvedPolicy,
+  now: number | undefined,
+): Rejected {
+  const { iss } = claims
+  // The name in the token is the signer's own word until a line of the key has it.
+  if (line === undefined || progress === SERVICE) {
+    const owner = quote(line?.services.join(',') ?? '')
+    return { ...rejected('service-mismatch', `signed as ${quote(iss)}, but the key belongs to ${owner}`), fingerprint }
   }
-  if (!line.queues.matches(queue)) {
-    return [1, 'queue-not-authorized', `${quote(claims.iss)} may not publish to queue ${quote(queue)}`]
+  const refusal =
+    progress === QUEUE
+      ? rejected('queue-not-authorized', `${quote(iss)} may not publish to queue ${quote(queue)}`)
+      : progress === WINDOW
+        ? untimely(line, claims, policy, now)
+        : rejected(
+            'alg-not-allowed',
+            `the line of ${quote(iss)} for queue ${quote(queue)} allows ${line.algorithm} only`,
+          )
+  return { ...refusal, fingerprint, service: iss }
+}
+
+function untimely(
+  { validAfter, validBefore = 0 }: AuthorizedLine,
+  { iat }: CommonClaims,
+  policy: ResolvedPolicy,
+  now: number | undefined,
+): Rejected {
+  if (validAfter !== undefined && iat < validAfter) {
+    return rejected('key-not-yet-valid', `signed before the key's valid-after ${isoTime(validAfter * 1000)}`)
   }
-  if (line.validAfter !== undefined && claims.iat < line.validAfter) {
-    return [2, 'key-not-yet-valid', `signed before the key's valid-after ${isoTime(line.validAfter * 1000)}`]
-  }
-  if (line.validBefore !== undefined) {
-    if (claims.iat >= line.validBefore) {
-      return [2, 'key-expired', `signed after the key's valid-before ${isoTime(line.validBefore * 1000)}`]
-    }
-    if (now !== undefined && now / 1000 > line.validBefore + policy.maxAgeSeconds) {
-      return [
-        2,
-        'key-expired',
-        `the key's valid-before ${isoTime(line.validBefore * 1000)} is over by more than maxAge`,
-      ]
-    }
-  }
-  if (line.algorithm !== algorithm) {
-    return [
-      3,
-      'alg-not-allowed',
-      `the line of ${quote(claims.iss)} for queue ${quote(queue)} allows ${line.algorithm} only`,
-    ]
-  }
-  return ALLOWED
+  const end = isoTime(validBefore * 1000)
+  const isGone = iat < validBefore && isOver(validBefore, policy, now)
+  return rejected(
+    'key-expired',
+    isGone ? `the key's valid-before ${end} is over by more than maxAge` : `signed after the key's valid-before ${end}`,
+  )
 }
 
 export function checkDestination(

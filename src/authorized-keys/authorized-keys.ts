@@ -7,6 +7,7 @@ import { allowsOfKeyStore, type PublicKeyStore } from './key-store.ts'
 import { parseLines } from './lines.ts'
 import { Policy, type ServicePolicy } from './policy.ts'
 import { RemoteJwks, type RemoteJwksOptions } from './remote-jwks.ts'
+import { type RevocationOptions, revocationsOf } from './revocations.ts'
 import { parseRevokedKeys } from './revoked-keys.ts'
 import { createSnapshot, type KeySnapshot, type KeySource } from './snapshot.ts'
 
@@ -88,13 +89,13 @@ export class AuthorizedKeys implements KeySource {
   /**
    * Keys from a key store, as it is now: what is added later is not seen. A key store holds one key a name, so a key
    * cannot be replaced without a gap in which messages signed with the other one are refused; to rotate without a gap,
-   * write an authorized_keys file, in which a service can have several keys.
+   * write an authorized_keys file, in which a service can have several keys. `revokedKeys` names keys that are compromised.
    *
    * @throws SetupError `option-invalid` when the policy names a service that the store lacks or is malformed,
    *   `service-invalid`, and `key-*` for a key that is unusable
    */
-  static fromKeyStore(store: PublicKeyStore, policy: ServicePolicy): AuthorizedKeys {
-    return new AuthorizedKeys({ snapshot: createSnapshot(allowsOfKeyStore(store, policy), new Set()) })
+  static fromKeyStore(store: PublicKeyStore, policy: ServicePolicy, options: RevocationOptions = {}): AuthorizedKeys {
+    return new AuthorizedKeys({ snapshot: createSnapshot(allowsOfKeyStore(store, policy), revocationsOf(options)) })
   }
 
   /**
@@ -103,8 +104,10 @@ export class AuthorizedKeys implements KeySource {
    * are not for signatures, are passed over.
    *
    * With a URL the set is fetched, fetched again every 5 minutes and when an unknown key id is seen (at most every 5
-   * seconds), until {@link close}; at most 8 MiB of it, and without following redirects. A key that is gone from the set stops working with the next fetch. While fetching
-   * fails, or brings what cannot be used, the keys that are known go on working, without an end.
+   * seconds), until {@link close}; at most 8 MiB of it, and without following redirects. A key that is gone from the set
+   * stops working with the next fetch. While fetching fails, or brings what cannot be used, the keys that are known go on
+   * working for a day (`deferAfterSeconds`); then {@link snapshot} is undefined, and messages are deferred until a fetch
+   * works again. A JWK Set cannot revoke: `revokedKeys`, or `revokedKeysFile` beside a URL, names keys that are compromised.
    *
    * @throws SetupError `option-invalid` when the policy names a service without a key or is malformed,
    *   `service-invalid`, `key-private-in-public-place`, other `key-*` for a key that is unusable, and `key-file-unreadable`
@@ -118,9 +121,12 @@ export class AuthorizedKeys implements KeySource {
     options: RemoteJwksOptions = {},
   ): AuthorizedKeys | Promise<AuthorizedKeys> {
     if (typeof source === 'string' || source instanceof URL) return openRemote(source)
+    if (options.revokedKeysFile !== undefined) {
+      throw new SetupError('option-invalid', 'revokedKeysFile goes with a URL: beside a JWK Set pass revokedKeys')
+    }
     const { allows, missing } = allowsOfJwks(source, new Policy(servicePolicy), options, 'JWKS')
     if (missing !== undefined) throw missing
-    return new AuthorizedKeys({ snapshot: createSnapshot(allows, new Set()) })
+    return new AuthorizedKeys({ snapshot: createSnapshot(allows, revocationsOf(options)) })
 
     async function openRemote(url: URL | string): Promise<AuthorizedKeys> {
       return new AuthorizedKeys(await RemoteJwks.open(url, new Policy(servicePolicy), options))

@@ -1,19 +1,26 @@
 import { join } from 'node:path'
-import { SetupError, type SourcePosition } from '../errors.ts'
+import { SetupError } from '../errors.ts'
 import { type DirectoryFiles, type LimitOf, readDirectory } from '../files/read-directory.ts'
 import { keyError } from '../keys/key-error.ts'
 import { MAX_KEY_OCTETS } from '../keys/key-text.ts'
-import { containsPrivateKey } from '../keys/private-key.ts'
 import { type PublicKey, readPublicKey } from '../keys/public-key.ts'
+import {
+  AUTHORIZED_KEYS,
+  isAuthorizedKeysFile,
+  isOwnFile,
+  meantBy,
+  QUEUE_POLICY,
+  REVOKED_KEYS,
+  soundsRevoking,
+} from './file-names.ts'
 import { parseLines, type ReadKey } from './lines.ts'
 import { parseQueuePolicy, type QueuePolicyLine } from './queue-policy.ts'
 import { parseRevokedKeys } from './revoked-keys.ts'
 import type { Allow } from './snapshot.ts'
+import { judgeBesideVolume, judgeStranger } from './strangers.ts'
 import { MAX_FILE_LENGTH, syntaxError } from './syntax.ts'
 
-export const AUTHORIZED_KEYS = 'authorized_keys'
-export const REVOKED_KEYS = 'revoked_keys'
-export const QUEUE_POLICY = 'queue_policy'
+export { AUTHORIZED_KEYS, isAuthorizedKeysFile, QUEUE_POLICY, REVOKED_KEYS }
 
 /** What a directory says at one moment. Whatever is wrong, every revocation that can be read is here. */
 export interface Generation {
@@ -26,17 +33,9 @@ export interface Generation {
   readonly faults: readonly SetupError[]
 }
 
-/**
- * Whether a file holds authorized keys: `authorized_keys` itself, or a part of it such as `billing.authorized_keys`. Parts
- * lie beside it and not in a directory of their own, because a Kubernetes ConfigMap has no directories.
- */
-export function isAuthorizedKeysFile(name: string): boolean {
-  return name === AUTHORIZED_KEYS || name.endsWith(`.${AUTHORIZED_KEYS}`)
-}
-
 /** Files that are not ours are looked at for private keys, and no key file is longer than this. */
 export const limitOf: LimitOf = (name) =>
-  isAuthorizedKeysFile(name) || name === REVOKED_KEYS || name === QUEUE_POLICY
+  isOwnFile(name) || meantBy(name) !== undefined || soundsRevoking(name)
     ? { octets: MAX_FILE_LENGTH, mayBeLonger: false }
     : { octets: MAX_KEY_OCTETS, mayBeLonger: true }
 
@@ -45,13 +44,25 @@ export const limitOf: LimitOf = (name) =>
  *
  * @throws SetupError `key-file-unreadable` for the directory as a whole
  */
-export async function readGeneration(directory: string): Promise<Generation> {
-  return parseGeneration(await readDirectory(directory, limitOf), directory)
+export async function readGeneration(directory: string, strictModes = false): Promise<Generation> {
+  return parseGeneration(await readKeyDirectory(directory, strictModes), directory)
+}
+
+/**
+ * @param strictModes whether files and directories that others can write to are faults
+ * @throws SetupError `key-file-unreadable` for the directory as a whole
+ */
+export function readKeyDirectory(directory: string, strictModes: boolean): Promise<DirectoryFiles> {
+  return readDirectory(directory, limitOf, {
+    isHidden: (name) => meantBy(name) !== undefined,
+    isFolder: soundsRevoking,
+    ...(strictModes && { isGuarded: isOwnFile }),
+  })
 }
 
 /** @param readKey reads the key of a line, for whoever has read most of them before */
 export function parseGeneration(
-  { files }: DirectoryFiles,
+  { files, beside = NO_FILES, faults: modes = [] }: DirectoryFiles,
   directory: string,
   readKey: ReadKey = readPublicKey,
 ): Generation {
@@ -64,15 +75,10 @@ export function parseGeneration(
   let policies: readonly QueuePolicyLine[] = []
   for (const [name, content] of files) {
     const file = join(directory, name)
-    const isOurs = isAuthorizedKeysFile(name) || name === REVOKED_KEYS || name === QUEUE_POLICY
-    if (!isOurs) {
-      const meant = meantBy(name)
-      const fault = strangerFault(content, meant, { file })
-      if (fault !== undefined) note(fault)
-      // A typo never delays a revocation, not even one in the name of the file.
-      if (meant === REVOKED_KEYS && Buffer.isBuffer(content)) {
-        misplaced.push(...parseRevokedKeys(content.toString('utf8'), file, note))
-      }
+    if (!isOwnFile(name)) {
+      const stranger = judgeStranger(name, content, file)
+      for (const fault of stranger.faults) note(fault)
+      misplaced.push(...stranger.revocations)
       continue
     }
     if (content instanceof SetupError) {
@@ -86,9 +92,17 @@ export function parseGeneration(
     else if (name === QUEUE_POLICY) policies = noting(note, policies, () => parseQueuePolicy(text, file))
     else allows.push(...noting(note, [], () => parseLines(text, file, readKey)))
   }
+  for (const [name, content] of beside) {
+    const stranger = judgeBesideVolume(name, content, join(directory, name))
+    for (const fault of stranger.faults) note(fault)
+    misplaced.push(...stranger.revocations)
+  }
+  for (const fault of modes) note(fault)
   if (allows.length === 0 && faults.length === 0) note(nobody(files, directory))
   return { allows, revocations: new Set([...revocations, ...misplaced]), policies, texts, faults }
 }
+
+const NO_FILES: DirectoryFiles['files'] = new Map()
 
 function noting<T>(note: (error: SetupError) => void, otherwise: T, parse: () => T): T {
   try {
@@ -98,36 +112,6 @@ function noting<T>(note: (error: SetupError) => void, otherwise: T, parse: () =>
     note(error)
     return otherwise
   }
-}
-
-/** A file nobody asked for is nobody's business, unless it holds a secret or is meant to be one of ours. */
-function strangerFault(
-  content: Buffer | SetupError,
-  meant: string | undefined,
-  position: SourcePosition,
-): SetupError | undefined {
-  if (Buffer.isBuffer(content) && containsPrivateKey(content)) {
-    return keyError(
-      'key-private-in-public-place',
-      'a private key among the authorized keys: remove it from here and treat it as compromised',
-      position,
-    )
-  }
-  if (meant === undefined) return undefined
-  const parts = meant === AUTHORIZED_KEYS ? `, or a part of it billing.${AUTHORIZED_KEYS}` : ', which has no parts'
-  return syntaxError(`what has this name is not read: call it ${meant}${parts}`, position)
-}
-
-const withoutEnding = (name: string): string => name.replace(/(?:ies|y|s)$/, '')
-
-/** The file of ours that one of another name is meant to be: spelt otherwise, a part of it, or a directory of parts. */
-function meantBy(name: string): string | undefined {
-  const plain = name
-    .toLowerCase()
-    .replace(/\.(?:txt|d)$/, '')
-    .replaceAll('-', '_')
-  const last = withoutEnding(plain.slice(plain.lastIndexOf('.') + 1))
-  return [AUTHORIZED_KEYS, REVOKED_KEYS, QUEUE_POLICY].find((own) => withoutEnding(own) === last)
 }
 
 function nobody(files: DirectoryFiles['files'], directory: string): SetupError {

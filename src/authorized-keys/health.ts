@@ -1,4 +1,5 @@
 import type { SetupError, SetupErrorCode } from '../errors.ts'
+import { visible } from '../text.ts'
 import type { AuthorizedKey, KeySnapshot } from './snapshot.ts'
 
 /** The state of a source of keys, for an orchestrator's probe: plain data that `JSON.stringify` writes as it is. */
@@ -20,7 +21,7 @@ export interface KeyHealth {
   readonly keys: readonly KeyStatus[]
 }
 
-/** What is wrong, and where. Lines and columns count from 1. */
+/** What is wrong, and where, for people: control characters in names are escaped. Lines and columns count from 1. */
 export interface KeyFault {
   readonly code: SetupErrorCode
   readonly message: string
@@ -49,8 +50,9 @@ export interface KeyStatus {
   readonly lastUsedAt: Date | undefined
 }
 
-export function faultOf(error: SetupError): KeyFault {
-  return Object.freeze({ code: error.code, message: error.message, ...error.position })
+export function faultOf({ code, message, position = {} }: SetupError): KeyFault {
+  const file = position.file === undefined ? {} : { file: visible(position.file) }
+  return Object.freeze({ code, message: visible(message), ...position, ...file })
 }
 
 /** @param withinDays lines that end later than that are not listed */
@@ -66,7 +68,7 @@ export function expiringLines(snapshot: KeySnapshot, withinDays: number): Expiri
         queues: queues.patterns,
         fingerprint: key.fingerprint,
         validBefore: new Date(validBefore * 1000),
-        ...(position.file !== undefined && { file: position.file }),
+        ...(position.file !== undefined && { file: visible(position.file) }),
         ...(position.line !== undefined && { line: position.line }),
       })
     }

@@ -4,9 +4,10 @@ import { hasPrivateMembers } from '../keys/jwk.ts'
 import { keyError } from '../keys/key-error.ts'
 import { readPublicKey } from '../keys/public-key.ts'
 import type { Policy } from './policy.ts'
+import type { RevocationOptions } from './revocations.ts'
 import type { Allow } from './snapshot.ts'
 
-export interface JwksOptions {
+export interface JwksOptions extends RevocationOptions {
   /** The service a key belongs to; undefined: none. By default the member `service` of the JWK, else its `kid`. */
   readonly serviceOf?: (jwk: JWK) => string | undefined
 }

@@ -1,9 +1,12 @@
+import { join } from 'node:path'
 import { SetupError } from '../errors.ts'
 import { milliseconds } from '../files/durations.ts'
+import { fileState } from '../files/file-state.ts'
 import { Follower } from '../files/follower.ts'
-import { readDirectory } from '../files/read-directory.ts'
+import type { DirectoryFiles } from '../files/read-directory.ts'
 import { tellOfKeys } from '../files/tell.ts'
-import { type Generation, KnownKeys, limitOf, lossesSince, parseGeneration } from './generation.ts'
+import { isOwnFile, soundsRevoking } from './file-names.ts'
+import { type Generation, KnownKeys, lossesSince, parseGeneration, readKeyDirectory } from './generation.ts'
 import { expiringLines, faultOf, type KeyHealth, keyStatuses } from './health.ts'
 import { createSnapshot, type KeySnapshot, type KeySource } from './snapshot.ts'
 
@@ -16,6 +19,11 @@ export interface DirectoryOptions {
   readonly cooldownSeconds?: number
   /** how long before its valid-before a line is listed in `health.expiring`: 14 */
   readonly expiryNoticeDays?: number
+  /**
+   * Whether files and directories that others can write to are an error (`key-file-permissions`), as with sshd: true. A
+   * mounted Kubernetes volume is fine as it is.
+   */
+  readonly strictModes?: boolean
   /** The files cannot be used as they are. By default one process warning a message. */
   readonly onError?: (error: SetupError) => void
 }
@@ -32,6 +40,8 @@ export class KeyDirectory implements KeySource {
   /** every revocation that is in force */
   #revocations: ReadonlySet<string> = new Set()
   #snapshot: KeySnapshot | undefined
+  /** what was found in the directory last, of ours or not */
+  #paths: readonly string[] = []
   #faults: readonly SetupError[] = []
   /** of the files that were taken over last, faults or not */
   #digest: string | undefined
@@ -48,6 +58,9 @@ export class KeyDirectory implements KeySource {
     this.#options = options
     this.#cooldownMs = milliseconds('cooldownSeconds', options.cooldownSeconds ?? 5)
     const pollMs = milliseconds('pollSeconds', options.pollSeconds ?? 30)
+    if (typeof (options.strictModes ?? true) !== 'boolean') {
+      throw new SetupError('option-invalid', 'strictModes must be true or false')
+    }
     const staleAfterMs = milliseconds('staleAfterSeconds', options.staleAfterSeconds ?? 900)
     if (staleAfterMs < 2 * pollMs) {
       throw new SetupError(
@@ -55,7 +68,7 @@ export class KeyDirectory implements KeySource {
         'staleAfterSeconds must be at least twice pollSeconds, or good keys grow stale',
       )
     }
-    this.#follower = new Follower({ directory, pollMs, look: () => this.#look() })
+    this.#follower = new Follower({ directory, pollMs, look: () => this.#look(), glance: () => this.#glance() })
     // A timer, and no look at the clock for every message.
     this.#staleTimer = setTimeout(() => this.#growStale(), staleAfterMs).unref()
   }
@@ -116,9 +129,16 @@ export class KeyDirectory implements KeySource {
     return this.#faults.length > 0 ? 'broken' : 'ok'
   }
 
+  /** The directory, where its link leads, and every file that matters, all through whatever links lead there. */
+  async #glance(): Promise<string> {
+    const paths = [this.#directory, join(this.#directory, '..data'), ...this.#paths]
+    return (await Promise.all(paths.map(fileState))).join('\n')
+  }
+
   async #look(): Promise<boolean> {
     try {
-      const files = await readDirectory(this.#directory, limitOf)
+      const files = await readKeyDirectory(this.#directory, this.#options.strictModes ?? true)
+      this.#paths = pathsIn(this.#directory, files)
       if (files.digest !== this.#digest) {
         this.#digest = files.digest
         this.#take(parseGeneration(files, this.#directory, this.#known.reader()))
@@ -189,6 +209,15 @@ export class KeyDirectory implements KeySource {
       this.#options.onError,
     )
   }
+}
+
+/** The most files to glance at every second; what else there is, the watch and the poll see. */
+const MAX_GLANCES = 64
+
+function pathsIn(directory: string, { files, beside = new Map() }: DirectoryFiles): string[] {
+  const names = [...new Set([...files.keys(), ...beside.keys()])]
+  const own = names.filter((name) => isOwnFile(name) || soundsRevoking(name))
+  return own.slice(0, MAX_GLANCES).map((name) => join(directory, name))
 }
 
 function sameText(before: Generation, now: Generation, name: string): boolean {

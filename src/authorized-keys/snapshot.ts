@@ -2,6 +2,7 @@ import type { SourcePosition } from '../errors.ts'
 import type { Algorithm } from '../keys/algorithms.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { PolicyRule } from '../policy.ts'
+import { LineIndex, MIN_INDEXED_LINES } from './line-index.ts'
 import type { QueuePatterns } from './patterns.ts'
 
 /** What one line allows. It is tested as a whole: service and queue and window and algorithm, nothing across lines. */
@@ -23,6 +24,8 @@ export interface AuthorizedLine {
 /** A key and every line that names it. */
 export interface AuthorizedKey extends PublicKey {
   readonly lines: readonly AuthorizedLine[]
+  /** of these lines; only where there are many */
+  readonly index?: LineIndex | undefined
   readonly usage: KeyUsage
 }
 
@@ -91,7 +94,8 @@ export function createSnapshot(
   const keys = new Map<string, AuthorizedKey>()
   for (const [keyId, { key, lines }] of linesOf) {
     const usage = previous?.keys.get(keyId)?.usage ?? { lastUsedAt: undefined }
-    keys.set(keyId, Object.freeze({ ...key, lines: Object.freeze(lines), usage }))
+    const index = lines.length < MIN_INDEXED_LINES ? undefined : new LineIndex(lines)
+    keys.set(keyId, Object.freeze({ ...key, lines: Object.freeze(lines), index, usage }))
   }
   const revoked = [...revocations]
   const fingerprints = new Set(revoked.filter((revocation) => !revocation.startsWith(KEY_ID)))

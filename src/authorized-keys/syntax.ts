@@ -68,19 +68,30 @@ export function* contentLines(text: string, file: string, report: Report): Gener
   }
 }
 
+/** What begins like a line of one of the files, behind a line break that is none. */
+const JOINED_LINES = /\\n\s*(?:SHA256:|kid:|ssh-|ecdsa-|[\w./,-]+\s+\S*queues=")/
+
 function lineFault(text: string, position: SourcePosition): SetupError | undefined {
   if (text.length > MAX_LINE_LENGTH) {
     return syntaxError(`a line of ${text.length} characters, but ${MAX_LINE_LENGTH} are the most`, position)
   }
   if (containsPrivateKey(text)) return privateKeyError(position)
   if (/^[ \t]*[{[]/.test(text)) {
-    return syntaxError('JSON: write the key of a JWK as an OpenSSH line, ssh-ed25519 …', position)
+    return syntaxError(
+      'JSON: write the key of a JWK as an OpenSSH line, as `queue-key-auth public-line <file>` prints it',
+      position,
+    )
   }
   if (/^[ \t]*-----/.test(text)) {
     return syntaxError(
-      'PEM: write the key as an OpenSSH line, as `ssh-keygen -i -m PKCS8 -f <file>` prints it',
+      'PEM: write the key as an OpenSSH line, as `queue-key-auth public-line <file>` prints it',
       position,
     )
+  }
+  const joined = text.includes('\\n') ? text.search(JOINED_LINES) : -1
+  if (joined >= 0) {
+    // Else the second line would be a comment of the first, and a revocation in it be lost.
+    return syntaxError('a line break that is written out as \\n: write real line breaks', at(position, joined))
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   const control = text.search(/[\x00-\x08\x0a-\x1f\x7f]/)
@@ -93,7 +104,8 @@ function lineFault(text: string, position: SourcePosition): SetupError | undefin
 function privateKeyError(position: SourcePosition): SetupError {
   return keyError(
     'key-private-in-public-place',
-    'a private key: remove it from here, treat it as compromised, and write the line of its .pub file',
+    'a private key: remove it from here, treat it as compromised, make a new one, and write the line that ' +
+      '`queue-key-auth public-line <file>` prints',
     position,
   )
 }

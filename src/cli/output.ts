@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import { styleText } from 'node:util'
 import { SetupError } from '../errors.ts'
-import { printable } from '../text.ts'
+import { printable, visible } from '../text.ts'
 
 /** stdout is data, for pipes; stderr is for people. Nothing here ever gets to see a private key. */
 
@@ -30,12 +31,30 @@ export class CommandError extends Error {
   }
 }
 
+/** Whatever a terminal would act on is escaped here, wherever it came from; line ends and our own colours stay. */
 export function print(text: string): void {
+  const lines = text.split('\n').map((line) => visible(line))
+  process.stdout.write(`${colored(lines.join('\n'))}\n`)
+}
+
+/** Text of our own, with its colours in it. */
+export function printAsIs(text: string): void {
   process.stdout.write(`${text}\n`)
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, undefined, 2))
+  print(jsonText(value, 2))
+}
+
+/** JSON that means the same value, and in which nothing acts on a terminal: JSON itself escapes only ASCII controls. */
+export function jsonText(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, undefined, indent)
+  return text.replace(/(?!\n)[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+    Array.from({ length: character.length }, (_, index) => {
+      const code = character.charCodeAt(index).toString(16).padStart(4, '0')
+      return `\\u${code}`
+    }).join(''),
+  )
 }
 
 export function say(text: string): void {
@@ -46,11 +65,21 @@ export function hint(text: string): void {
   say(`hint: ${text}`)
 }
 
+type Style = Parameters<typeof styleText>[0] & string
+
+/** Stands around what is to be coloured until everything else was escaped; no text from outside can hold it. */
+const MARK = randomUUID()
+
 /** Colours for a terminal that has them, unless NO_COLOR is set; plain text for everything else. */
-export function paint(style: Parameters<typeof styleText>[0], text: string): string {
+export function paint(style: Style, text: string): string {
   // hasColors() knows of NO_COLOR.
-  const colored = process.stdout.isTTY && process.stdout.hasColors()
-  return colored ? styleText(style, text, { validateStream: false }) : text
+  const isColored = process.stdout.isTTY && process.stdout.hasColors()
+  return isColored ? `${MARK}${style}<${text}${MARK}>` : text
+}
+
+function colored(text: string): string {
+  const painted = new RegExp(`${MARK}(\\w+)<([^]*?)${MARK}>`, 'g')
+  return text.replace(painted, (_, style: Style, inner: string) => styleText(style, inner, { validateStream: false }))
 }
 
 /** Says what ended a command. An error that is nobody's fault but ours is thrown on, with its stack. */

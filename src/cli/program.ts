@@ -8,16 +8,19 @@ import { explainCommand } from './commands/explain.ts'
 import { inspectCommand } from './commands/inspect.ts'
 import { keygenCommand } from './commands/keygen.ts'
 import { listCommand } from './commands/list.ts'
+import { publicLineCommand } from './commands/public-line.ts'
 import { revokeCommand } from './commands/revoke.ts'
 import { rotateCommand } from './commands/rotate.ts'
 import { signCommand } from './commands/sign.ts'
 import { verifyCommand } from './commands/verify.ts'
 import { CommandError, complain, EXIT, type ExitCode, NAME } from './output.ts'
+import { looksOf } from './roles.ts'
 
 /** In the order of the help. */
 const COMMANDS: readonly (() => Command)[] = [
   demoCommand,
   keygenCommand,
+  publicLineCommand,
   authorizeCommand,
   rotateCommand,
   revokeCommand,
@@ -61,7 +64,7 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     if (error.exitCode === 0) return EXIT.ok
     // Without a command, the help was written in place of an error.
     if (error.code === 'commander.help') return EXIT.usage
-    return complain(usageError(error, program, args))
+    return complain(await usageError(error, program, args))
   }
 }
 
@@ -81,12 +84,23 @@ function createProgram(): Command {
 }
 
 /** Commander's error in our form: what is wrong, then what to write. */
-function usageError(error: CommanderError, program: Command, args: readonly string[]): CommandError {
+async function usageError(error: CommanderError, program: Command, args: readonly string[]): Promise<CommandError> {
   const [, message = '', meant] = /^(?:error: )?(.*?)(?:\n\(Did you mean (.*)\?\))?$/s.exec(error.message) ?? []
   return new CommandError(message.replace(/\.$/, ''), {
-    hint: meant === undefined ? advice(program, args[0]) : `did you mean ${meant}?`,
+    hint:
+      meant === undefined
+        ? `${advice(program, args[0])}${await looks(error, program, args[0])}`
+        : `did you mean ${meant}?`,
     exitCode: EXIT.usage,
   })
+}
+
+/** Which of too many or too few arguments looks like what. */
+async function looks({ code }: CommanderError, program: Command, name: string | undefined): Promise<string> {
+  if (code !== 'commander.missingArgument' && code !== 'commander.excessArguments') return ''
+  const given = program.commands.find((known) => known.name() === name)?.args ?? []
+  const text = await looksOf(given)
+  return text === '' ? '' : `; ${text}`
 }
 
 function advice(program: Command, name: string | undefined): string {

@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { lstat, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 
 /** A burst of changes is looked at once, when it is over. */
 const DEBOUNCE_MS = 250
@@ -8,6 +8,8 @@ const DEBOUNCE_MS = 250
 const LONGEST_BURST_MS = 1_000
 /** How often to look while something is wrong, or nothing can be watched. */
 const IMPATIENT_MS = 1_000
+/** How often to glance: a watch does not see through links, nor that a directory above was replaced. */
+const GLANCE_MS = 1_000
 
 export interface FollowerOptions {
   /** the directory whose entries are watched */
@@ -16,6 +18,11 @@ export interface FollowerOptions {
   readonly matters?: (name: string) => boolean
   /** how often to look without a reason: a watch can miss changes (network file systems, full inotify tables) */
   readonly pollMs: number
+  /**
+   * What can be seen of the files from outside, through whatever links lead to them: another text after a change. It costs
+   * a few calls of stat(2), and never rejects.
+   */
+  readonly glance: () => Promise<string>
   /**
    * Looks at the files and takes over what they say. It never rejects.
    *
@@ -34,6 +41,9 @@ export class Follower {
   #burst: NodeJS.Timeout | undefined
   #burstBegan = 0
   #poll: NodeJS.Timeout | undefined
+  #glance: NodeJS.Timeout | undefined
+  /** what the files looked like right before they were read last */
+  #seen = ''
   #current: Promise<void> | undefined
   #next: Promise<void> | undefined
   #polled = true
@@ -69,6 +79,7 @@ export class Follower {
     this.#closed = true
     clearTimeout(this.#burst)
     clearTimeout(this.#poll)
+    clearTimeout(this.#glance)
     this.#burst = undefined
     this.#unwatch()
   }
@@ -80,13 +91,26 @@ export class Follower {
     clearTimeout(this.#burst)
     this.#burst = undefined
     clearTimeout(this.#poll)
+    clearTimeout(this.#glance)
+    this.#seen = await this.#options.glance()
     const isWell = await this.#options.look(polled)
     await this.#watchAgain()
     if (this.#closed) return
+    this.#glanceLater()
     const isWatched = this.#watchers.length > 0
     const { pollMs } = this.#options
     const delay = isWell && isWatched ? pollMs : Math.min(pollMs, IMPATIENT_MS)
     this.#poll = setTimeout(() => void this.look(true), delay).unref()
+  }
+
+  #glanceLater(): void {
+    clearTimeout(this.#glance)
+    this.#glance = setTimeout(async () => {
+      const now = await this.#options.glance()
+      if (this.#closed) return
+      if (now === this.#seen) this.#glanceLater()
+      else void this.look()
+    }, GLANCE_MS).unref()
   }
 
   #changed(): void {
@@ -120,7 +144,8 @@ export class Follower {
 
   #watch(path: string, matters: (name: string) => boolean = () => true): FSWatcher {
     const watcher = watch(path, { persistent: false }, (_event, name) => {
-      if (name === null || matters(name)) this.#changed()
+      // A directory that is moved away itself is told by its own name.
+      if (name === null || name === basename(path) || matters(name)) this.#changed()
     })
     watcher.on('error', () => {
       this.#unwatch()

@@ -1,10 +1,18 @@
-import { readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join, parse } from 'node:path'
+import { isOwnFile, meantBy } from '../authorized-keys/file-names.ts'
+import type { SetupError } from '../errors.ts'
+import { type LimitOf, readDirectory } from '../files/read-directory.ts'
 import { keyError } from '../keys/key-error.ts'
 import { readPrivateKeyFile } from '../keys/key-files.ts'
 import { MAX_KEY_OCTETS } from '../keys/key-text.ts'
 import { quote } from '../text.ts'
 import { type CheckedKey, checkedPublicKey, KeyStore, type PassphraseOption } from './key-store.ts'
+
+export interface FillOptions {
+  /** Whether files and directories that others can write to are an error (`key-file-permissions`), as with sshd: true. */
+  readonly strictModes?: boolean
+}
 
 /** A {@link KeyStore} that is filled from a mounted directory. */
 export class FileKeyStore extends KeyStore {
@@ -12,16 +20,30 @@ export class FileKeyStore extends KeyStore {
    * Adds every public key in a directory: one key a file, and the file's name without its extension is the name of the
    * service, so `checkout.pem` is the key of `checkout`. Names that begin with a dot and directories are passed over,
    * symbolic links are followed. All keys are added or, on an error, none; call it again for another directory. Files
-   * that change later are not noticed: `AuthorizedKeys.fromDirectory` does that.
+   * that change later are not noticed, and nothing can be revoked: `AuthorizedKeys.fromDirectory` does both.
    *
-   * @throws SetupError naming the file or directory: `key-file-unreadable`, `key-missing` when there is no key in it,
+   * @throws SetupError naming the file or directory: `key-file-unreadable`, `key-file-permissions` when others can write
+   *   there, `key-missing` when there is no key in it,
    *   `key-duplicate` when two files name one service or a name is taken, `key-private-in-public-place`, and `key-*` for
    *   a key that cannot be read or is too weak
    */
-  async fill(directory: string): Promise<void> {
+  async fill(directory: string, options: FillOptions = {}): Promise<void> {
+    const {
+      files,
+      beside = NO_FILES,
+      faults = [],
+    } = await readDirectory(directory, limitOf, {
+      ...((options.strictModes ?? true) && { isGuarded: () => true }),
+    })
+    const [fault] = faults
+    if (fault !== undefined) throw fault
+    for (const name of [...files.keys(), ...beside.keys()]) refuseOtherFiles(directory, name, beside.has(name))
     const fileOf = new Map<string, string>()
     const keys: CheckedKey[] = []
-    for (const { path, bytes } of await readKeyFiles(directory)) {
+    for (const [file, content] of files) {
+      const path = join(directory, file)
+      const bytes = await usable(content, path)
+      if (bytes === undefined) continue
       const { name } = parse(path)
       const position = { file: path }
       const other = fileOf.get(name)
@@ -50,43 +72,31 @@ export class FileKeyStore extends KeyStore {
   }
 }
 
-interface KeyFile {
-  /** where the user sees the file */
-  readonly path: string
-  readonly bytes: Buffer
-}
+const NO_FILES: ReadonlyMap<string, Buffer | SetupError> = new Map()
 
-async function readKeyFiles(directory: string): Promise<KeyFile[]> {
-  const generation = await readable(directory, currentGeneration(directory))
-  const names = await readable(directory, readdir(generation))
-  const files: KeyFile[] = []
-  for (const name of names.filter((name) => !name.startsWith('.')).sort()) {
-    const path = join(directory, name)
-    const actual = join(generation, name)
-    const status = await readable(path, stat(actual))
-    if (status.isDirectory()) continue
-    // Neither waiting for a pipe nor reading a disk image into memory would tell anyone what is wrong.
-    if (!status.isFile() || status.size > MAX_KEY_OCTETS) {
-      throw keyError('key-malformed', 'this is no public key file; move it out of this directory', { file: path })
-    }
-    files.push({ path, bytes: await readable(path, readFile(actual)) })
+const limitOf: LimitOf = () => ({ octets: MAX_KEY_OCTETS, mayBeLonger: false })
+
+/** Files that a directory for AuthorizedKeys has, and keys that Kubernetes did not mount, would mean something else here. */
+function refuseOtherFiles(directory: string, name: string, isBesideVolume: boolean): void {
+  const position = { file: join(directory, name) }
+  if (isBesideVolume) {
+    const advice = 'it lies beside the ..data of a Kubernetes volume, from which keys are read: take it away'
+    throw keyError('key-malformed', advice, position)
   }
-  return files
-}
-
-/**
- * Kubernetes replaces a mounted directory by pointing its `..data` elsewhere, which may happen between two files. What
- * `..data` points to now is read instead, so that the keys are all of one generation.
- */
-function currentGeneration(directory: string): Promise<string> {
-  return realpath(join(directory, '..data')).catch(() => directory)
-}
-
-async function readable<T>(path: string, reading: Promise<T>): Promise<T> {
-  try {
-    return await reading
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error'
-    throw keyError('key-file-unreadable', `cannot be read (${code})`, { file: path }, cause)
+  if (isOwnFile(name) || meantBy(name) !== undefined) {
+    const advice = 'no public key file: pass a directory with such a file to AuthorizedKeys.fromDirectory()'
+    throw keyError('key-malformed', `${advice}, which knows revocations as well`, position)
   }
+}
+
+/** What is in a file; undefined for a directory. */
+async function usable(content: Buffer | SetupError, path: string): Promise<Buffer | undefined> {
+  if (Buffer.isBuffer(content)) return content
+  const status = await stat(path).catch(() => undefined)
+  if (status?.isDirectory()) return undefined
+  // Neither waiting for a pipe nor reading a disk image into memory would tell anyone what is wrong.
+  if (status !== undefined && (!status.isFile() || status.size > MAX_KEY_OCTETS)) {
+    throw keyError('key-malformed', 'this is no public key file; move it out of this directory', { file: path })
+  }
+  throw content
 }

@@ -9,7 +9,8 @@ export function keyError(
   cause?: unknown,
 ): SetupError {
   const place = [position?.file, position?.line, position?.column].filter((part) => part !== undefined).join(':')
-  return new SetupError(code, place === '' ? sentence : `${visible(place)}: ${sentence}`, {
+  // Paths and names within the sentence may hold anything as well.
+  return new SetupError(code, visible(place === '' ? sentence : `${place}: ${sentence}`), {
     ...(position === undefined ? {} : { position }),
     cause,
   })

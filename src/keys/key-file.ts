@@ -47,6 +47,7 @@ export class KeyFile {
       matters: (entry) => entry === name || entry.startsWith('..'),
       pollMs: milliseconds('pollSeconds', options.pollSeconds ?? 30),
       look: (polled) => this.#look(polled),
+      glance: () => fileState(path),
     })
   }
 

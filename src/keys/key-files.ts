@@ -2,6 +2,8 @@ import type { KeyObject } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { constants, type FileHandle, open } from 'node:fs/promises'
 import { SetupError } from '../errors.ts'
+import { octal, shellQuoted } from '../files/modes.ts'
+import { visible } from '../text.ts'
 import { keyError } from './key-error.ts'
 import { MAX_KEY_OCTETS } from './key-text.ts'
 import { readPrivateKey } from './private-key.ts'
@@ -72,21 +74,13 @@ function checkPermissions(path: string, { uid, mode }: Stats): void {
   }
   if ((mode & 0o007) !== 0) {
     process.emitWarning(
-      `everybody may use the private key ${path} (mode ${octal(mode)}); take the rights of others away`,
+      `everybody may use the private key ${visible(path)} (mode ${octal(mode)}); take the rights of others away`,
       {
         type: 'SecurityWarning',
         code: 'QUEUE_KEY_AUTH_KEY_FILE_OPEN',
       },
     )
   }
-}
-
-function octal(mode: number): string {
-  return `0${(mode & 0o777).toString(8)}`
-}
-
-function shellQuoted(path: string): string {
-  return /^[\w@%+:,./][\w@%+:,./-]*$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`
 }
 
 function unreadable(path: string, why: string, cause?: unknown): SetupError {

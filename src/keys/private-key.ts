@@ -58,6 +58,14 @@ function fromText(input: string | Uint8Array, options: ReadPrivateKeyOptions): K
     throw keyError('key-malformed', 'this private key lacks its BEGIN and END lines; copy the whole file', position)
   }
   if (/^(ssh|ecdsa)-/.test(text)) throw publicNotPrivate(position)
+  if (/^M[A-Za-z0-9+/\s]{40,}={0,2}$/.test(text)) {
+    const advice =
+      'this is what stands between the BEGIN and END lines of a key, without these lines; copy the whole file'
+    throw keyError('key-malformed', advice, position)
+  }
+  if (/[\u2010-\u2015\u2212][-\u2010-\u2015\u2212 ]*BEGIN /.test(text)) {
+    throw keyError('key-malformed', 'a text program has changed the dashes around BEGIN; copy the key again', position)
+  }
   throw keyError('key-malformed', 'this is no private key; give PEM, a JWK or what ssh-keygen writes', position)
 }
 

@@ -183,7 +183,7 @@ function privateInPublicPlace(position: SourcePosition | undefined): Error {
   return keyError(
     'key-private-in-public-place',
     'THIS IS A PRIVATE KEY, and only public keys belong here: take it away, treat it as stolen if others could read it, ' +
-      'and write the public half, `ssh-keygen -y -f <file>` or `openssl pkey -pubout -in <file>`',
+      'and write the public half, which `queue-key-auth public-line <file>` prints',
     position,
   )
 }

@@ -6,6 +6,10 @@ import { keyError, SUPPORTED } from './key-error.ts'
 
 const MIN_RSA_BITS = 2048
 const MAX_RSA_BITS = 8192
+/** What a verification costs grows with the exponent's length, and every program writes 65537, which has 17 bits. */
+const MAX_EXPONENT_BITS = 72
+/** Under a longer modulus than this, OpenSSL verifies nothing with an exponent of more than 64 bits. */
+const OPENSSL_SMALL_MODULUS_BITS = 3072
 
 /** How a SubjectPublicKeyInfo names the two curves (RFC 5480), after its outermost length. */
 const CURVES: readonly { readonly type: KeyType; readonly identifier: Buffer }[] = [
@@ -88,8 +92,8 @@ function curveOf(publicKey: KeyObject, position: SourcePosition | undefined): Ke
 }
 
 function checkRsa(jwk: JsonWebKey, position: SourcePosition | undefined): JsonWebKey {
-  const [n, e] = [integer(jwk.n), integer(jwk.e)]
-  const bits = n.toString(2).length
+  const [n, e] = [octets(jwk.n), octets(jwk.e)]
+  const bits = bitsOf(n)
   if (bits < MIN_RSA_BITS || bits > MAX_RSA_BITS) {
     throw keyError(
       'key-too-weak',
@@ -97,7 +101,16 @@ function checkRsa(jwk: JsonWebKey, position: SourcePosition | undefined): JsonWe
       position,
     )
   }
-  if (n % 2n === 0n || e % 2n === 0n || e < 65537n) {
+  const exponentBits = bitsOf(e)
+  if (exponentBits > (bits > OPENSSL_SMALL_MODULUS_BITS ? 64 : MAX_EXPONENT_BITS)) {
+    throw keyError(
+      'key-too-weak',
+      `an RSA key with a public exponent of ${exponentBits} bits is not accepted, because every verification would be as dear ` +
+        `as many; use 65537`,
+      position,
+    )
+  }
+  if (isEven(n) || isEven(e) || exponentBits < 17 || (exponentBits === 17 && e.readUIntBE(0, 3) < 65_537)) {
     throw keyError(
       'key-too-weak',
       'the modulus and exponent of an RSA key must be odd, the exponent at least 65537',
@@ -107,6 +120,17 @@ function checkRsa(jwk: JsonWebKey, position: SourcePosition | undefined): JsonWe
   return jwk
 }
 
-function integer(base64url: string | undefined): bigint {
-  return BigInt(`0x${Buffer.from(base64url ?? '', 'base64url').toString('hex') || '0'}`)
+/** Big-endian, without leading zeros. */
+function octets(base64url: string | undefined): Buffer {
+  const bytes = Buffer.from(base64url ?? '', 'base64url')
+  const first = bytes.findIndex((octet) => octet !== 0)
+  return first < 0 ? Buffer.of(0) : bytes.subarray(first)
+}
+
+function bitsOf(number: Buffer): number {
+  return number.length * 8 - Math.clz32(number[0] ?? 0) + 24
+}
+
+function isEven(number: Buffer): boolean {
+  return ((number.at(-1) ?? 0) & 1) === 0
 }

@@ -1,4 +1,5 @@
-import type { SourcePosition } from '../../errors.ts'
+import type { SetupError, SetupErrorCode, SourcePosition } from '../../errors.ts'
+import { visible } from '../../text.ts'
 
 /** What a rule found. */
 export interface Finding {
@@ -17,6 +18,7 @@ export const RULES = [
   'private-key',
   'writable-by-others',
   'foreign-owner',
+  'backup-alone',
   'revoked-line',
   'window-over',
   'window-ends-soon',
@@ -34,5 +36,18 @@ export const RULES = [
 export type Rule = (typeof RULES)[number]
 
 export function placeText({ file, line, column }: SourcePosition): string {
-  return [file, line, column].filter((part) => part !== undefined).join(':')
+  return visible([file, line, column].filter((part) => part !== undefined).join(':'))
+}
+
+const RULE_OF: Partial<Record<SetupErrorCode, Rule>> = {
+  'key-private-in-public-place': 'private-key',
+  'key-file-permissions': 'writable-by-others',
+}
+
+/** What consumers refuse. */
+export function asFinding({ code, message, position }: SetupError): Finding {
+  const place = placeText(position ?? {})
+  // The place begins the message, too.
+  const text = message.startsWith(`${place}: `) ? message.slice(place.length + 2) : message
+  return { severity: 'error', rule: RULE_OF[code] ?? 'syntax', place, text }
 }

@@ -4,7 +4,7 @@ import { parseLines } from '../../authorized-keys/lines.ts'
 import { parseQueuePolicy } from '../../authorized-keys/queue-policy.ts'
 import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { SetupError } from '../../errors.ts'
-import { type Finding, placeText } from './finding.ts'
+import { asFinding, type Finding } from './finding.ts'
 
 /** Beyond that it is another file altogether. */
 const MAX_FAULTS = 50
@@ -57,15 +57,4 @@ function blank(lines: string[], index: number): void {
   const isBlock = lines[index]?.includes('-----BEGIN ') ?? false
   const end = isBlock ? lines.findIndex((line, at) => at >= index && line.includes('-----END ')) : index
   lines.fill('', index, (end < 0 ? lines.length - 1 : end) + 1)
-}
-
-function asFinding({ code, message, position }: SetupError): Finding {
-  const place = placeText(position ?? {})
-  return {
-    severity: 'error',
-    rule: code === 'key-private-in-public-place' ? 'private-key' : 'syntax',
-    place,
-    // The place begins the message, too.
-    text: message.startsWith(`${place}: `) ? message.slice(place.length + 2) : message,
-  }
 }

@@ -2,15 +2,16 @@ import { Command, Option } from 'commander'
 import { parseLines } from '../../authorized-keys/lines.ts'
 import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
 import type { Allow } from '../../authorized-keys/snapshot.ts'
-import { ALGORITHMS, type Algorithm, algorithmsFor, defaultAlgorithm } from '../../keys/algorithms.ts'
+import { ALGORITHMS, type Algorithm } from '../../keys/algorithms.ts'
 import type { PublicKey } from '../../keys/public-key.ts'
 import { checkService, parseQueues, parseTime } from '../arguments.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
 import { keyPaths, readText } from '../keys/folder.ts'
 import { readKeyArgument } from '../keys/key-argument.ts'
-import { keyLine, type LineParts, sameLine } from '../keys/line-text.ts'
+import { algorithmOf, keyLine, type LineParts, sameLine } from '../keys/line-text.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 
 interface AuthorizeOptions {
   readonly queues?: string
@@ -46,6 +47,11 @@ and neither is one that has this line already. A private key is refused.`,
 }
 
 async function authorize(path: string, service: string, keyFile: string, options: AuthorizeOptions): Promise<void> {
+  await checkRoles('authorize', [
+    { role: 'dir', value: path },
+    { role: 'service', value: service },
+    { role: 'key file', value: keyFile },
+  ])
   checkService(service)
   const { patterns } = parseQueues(options.queues, service)
   const paths = await keyPaths(path)
@@ -61,19 +67,23 @@ async function authorize(path: string, service: string, keyFile: string, options
   if (revocations.has(key.fingerprint) || revocations.has(`kid:${key.keyId}`)) throw revoked(key, paths.revokedKeys)
   let others: readonly Allow[] = []
   let existing: Allow | undefined
-  const changed = await changeFile(paths.authorizedKeys, (text = '') => {
-    const before = parseLines(text, paths.authorizedKeys)
-    others = before.filter((allow) => allow.key.keyId === key.keyId)
-    existing = others.find((allow) => sameLine(allow.line, parts))
-    if (existing !== undefined) return undefined
-    const after = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`
-    const added = parseLines(after, paths.authorizedKeys)
-    const own = added.at(-1)
-    if (added.length !== before.length + 1 || own?.key.keyId !== key.keyId || !sameLine(own.line, parts)) {
-      throw new Error('the line that was made does not say what it should')
-    }
-    return after
-  })
+  const changed = await changeFile(
+    paths.authorizedKeys,
+    (text = '') => {
+      const before = parseLines(text, paths.authorizedKeys)
+      others = before.filter((allow) => allow.key.keyId === key.keyId)
+      existing = others.find((allow) => sameLine(allow.line, parts))
+      if (existing !== undefined) return undefined
+      const after = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`
+      const added = parseLines(after, paths.authorizedKeys)
+      const own = added.at(-1)
+      if (added.length !== before.length + 1 || own?.key.keyId !== key.keyId || !sameLine(own.line, parts)) {
+        throw new Error('the line that was made does not say what it should')
+      }
+      return after
+    },
+    `add this line to its authorized_keys: ${line}`,
+  )
 
   if (existing !== undefined) say(`${placeOf(existing.line)} says so already; nothing was changed`)
   if (changed) say(`added a line to ${paths.authorizedKeys}`)
@@ -86,16 +96,6 @@ async function authorize(path: string, service: string, keyFile: string, options
   for (const { line: other } of namesakes) {
     hint(`${placeOf(other)} gives the same key to ${other.services.join(', ')}: they can sign as each other`)
   }
-}
-
-function algorithmOf(key: PublicKey, wanted: Algorithm | undefined): Algorithm {
-  const algorithm = wanted ?? key.algorithm ?? defaultAlgorithm(key.type)
-  const possible = algorithmsFor(key.type)
-  if (possible.includes(algorithm)) return algorithm
-  throw new CommandError(`--alg: this key cannot sign ${algorithm}`, {
-    hint: `write --alg ${possible.join(' or --alg ')}, or leave --alg out`,
-    exitCode: EXIT.usage,
-  })
 }
 
 function windowOf({ validAfter, validBefore }: AuthorizeOptions): Pick<LineParts, 'validAfter' | 'validBefore'> {

@@ -1,8 +1,11 @@
 import { Command } from 'commander'
+import type { AuthorizedKey } from '../../authorized-keys/snapshot.ts'
+import { quote, visible } from '../../text.ts'
 import { checkService, parseTime } from '../arguments.ts'
 import { type Decision, decide, placeOf, windowOf } from '../keys/decide.ts'
 import { readKeySet } from '../keys/folder.ts'
-import { CommandError, paint, print, printJson } from '../output.ts'
+import { CommandError, hint, paint, print, printJson } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 import { formatTime, nowSeconds } from '../times.ts'
 
 export function canCommand(): Command {
@@ -19,6 +22,11 @@ export function canCommand(): Command {
 }
 
 async function can(path: string, service: string, queue: string, options: { at?: string; json?: true }): Promise<void> {
+  await checkRoles('can', [
+    { role: 'dir', value: path },
+    { role: 'service', value: service },
+    { role: 'queue', value: queue },
+  ])
   checkService(service)
   const at = options.at === undefined ? nowSeconds() : parseTime(options.at, '--at')
   const { snapshot, paths } = await readKeySet(path)
@@ -27,10 +35,18 @@ async function can(path: string, service: string, queue: string, options: { at?:
   const relevant = decision?.code === 'service-mismatch' ? undefined : decision
   const allowed = relevant !== undefined && relevant.code === undefined
   if (options.json) printJson({ service, queue, at: formatTime(at), allowed, ...(relevant && described(relevant)) })
-  else if (relevant === undefined) print(`${paint('red', 'no')}   ${paths.authorizedKeys} has no line for ${service}`)
+  else if (relevant === undefined)
+    print(`${paint('red', 'no')}   ${visible(paths.authorizedKeys)} has no line for ${service}`)
   else if (allowed) print(`${paint('green', 'yes')}  ${shown(relevant)}`)
-  else print(`${paint('red', 'no')}   ${relevant.code}: ${relevant.detail}\n     ${shown(relevant)}`)
+  else print(`${paint('red', 'no')}   ${relevant.code}: ${visible(relevant.detail)}\n     ${shown(relevant)}`)
+  // The other order is the likeliest mistake, and answers no as well.
+  const isSwapped = relevant === undefined && [...snapshot.keys.values()].some(hasLineOf(queue))
+  if (isSwapped) hint(`${quote(queue)} is a service here: the order is queue-key-auth can <dir> <service> <queue>`)
   if (!allowed) throw new CommandError('')
+}
+
+function hasLineOf(service: string): (key: AuthorizedKey) => boolean {
+  return ({ lines }) => lines.some(({ services }) => services.includes(service))
 }
 
 function shown({ line, key }: Decision): string {

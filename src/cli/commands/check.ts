@@ -1,15 +1,17 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { parseDuration } from '../arguments.ts'
+import { checkBackups } from '../check/backups.ts'
 import { type AccessChange, compareAccess } from '../check/compare.ts'
 import type { Finding } from '../check/finding.ts'
 import { checkLines } from '../check/lines.ts'
 import { checkPatterns } from '../check/patterns.ts'
-import { checkPermissions } from '../check/permissions.ts'
+import { checkModes, checkOwners } from '../check/permissions.ts'
 import { comparePolicies } from '../check/policies.ts'
 import { checkSyntax } from '../check/syntax.ts'
 import { type KeySet, keyPaths, readKeySet, readKeys } from '../keys/folder.ts'
 import { CommandError, paint, print, printJson, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 import { table } from '../table.ts'
 import { nowSeconds } from '../times.ts'
 
@@ -17,6 +19,7 @@ interface CheckOptions {
   readonly against?: string
   readonly soon: string
   readonly strict?: true
+  readonly strictModes: boolean
   readonly json?: true
 }
 
@@ -28,6 +31,7 @@ export function checkCommand(): Command {
     .option('--against <old dir>', 'also what changed since: whom it lets in, whom it shuts out')
     .option('--soon <duration>', 'how long before its end a window is worth a warning', '30d')
     .option('--strict', 'fail for warnings as well, and when anybody is let in')
+    .option('--no-strict-modes', 'say nothing of files and directories that others can write to, as in a checkout')
     .option('--json', 'print JSON in place of text')
     .addHelpText(
       'after',
@@ -40,21 +44,24 @@ Exits with 1 for errors, which consumers would refuse, or which leave the direct
     .action(check)
 }
 
-async function check(path: string, { against, soon, strict, json }: CheckOptions): Promise<void> {
+async function check(path: string, { against, soon, strict, strictModes, json }: CheckOptions): Promise<void> {
+  await checkRoles('check', [{ role: 'dir', value: path }])
   const noticeSeconds = parseDuration(soon, '--soon')
   const paths = await keyPaths(path)
-  const generation = await readKeys(paths)
+  const generation = await readKeys(paths, strictModes)
   const syntax = checkSyntax(generation, paths.folder)
   const files = [...generation.texts.keys()].map((name) => join(paths.folder, name))
   const findings = [
     ...syntax.findings,
-    ...(await checkPermissions([paths.folder, ...files])),
+    ...(paths.isFile && strictModes ? await checkModes(paths.folder, files) : []),
+    ...(await checkOwners([paths.folder, ...files])),
+    ...(await checkBackups(paths)),
     ...checkLines(syntax.allows, generation.revocations, nowSeconds(), noticeSeconds),
     ...syntax.allows.flatMap(({ line }) => checkPatterns(line)),
   ].sort((a, b) => a.place.localeCompare(b.place, 'en', { numeric: true }))
   const errors = findings.filter(({ severity }) => severity === 'error').length
   // Nothing is said of a change to files that nobody can use.
-  const isComparable = against !== undefined && generation.faults.length === 0
+  const isComparable = against !== undefined && generation.faults.every(({ code }) => code === 'key-file-permissions')
   const changes = isComparable ? await changesSince(against, await readKeySet(path)) : undefined
 
   if (json) printJson({ findings, ...(changes !== undefined && { changes }) })

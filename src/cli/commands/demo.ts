@@ -2,7 +2,7 @@ import { Argument, Command } from 'commander'
 import { isAsExpected, type Performance, play } from '../demo/play.ts'
 import { report } from '../demo/report.ts'
 import type { DemoTransport } from '../demo/transport.ts'
-import { CommandError, NAME, print, printJson } from '../output.ts'
+import { CommandError, NAME, print, printAsIs, printJson } from '../output.ts'
 
 /** Loaded when asked for: the other commands start without any adapter. */
 const TRANSPORTS: ReadonlyMap<string, () => Promise<DemoTransport>> = new Map([
@@ -49,7 +49,7 @@ async function demo(broker: string, { json }: { json?: true }): Promise<void> {
   if (json) {
     printJson(results.map(({ scenario: { what, expected }, actual }) => ({ what, expected, actual })))
   } else {
-    print(report(transport.title, performance, process.stdout.isTTY && process.stdout.hasColors()))
+    printAsIs(report(transport.title, performance, process.stdout.isTTY && process.stdout.hasColors()))
     print(`\n${nextSteps(broker)}`)
   }
   const unexpected = results.filter((result) => !isAsExpected(result)).length

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { printable } from '../../text.ts'
+import { printable, quote } from '../../text.ts'
 import { isFault, parseToken, type SignedClaims } from '../../token.ts'
 import type { CheckResult } from '../../verifier.ts'
 import { placeOf } from '../keys/decide.ts'
@@ -12,6 +12,7 @@ import { remedyOf } from '../messages/remedies.ts'
 import { fromOption, type MessageForm, readMessages } from '../messages/stdin.ts'
 import { paint, print, printJson } from '../output.ts'
 import { REASON_TEXTS } from '../reason-texts.ts'
+import { checkRoles } from '../roles.ts'
 import { formatTimeFrom, nowSeconds } from '../times.ts'
 
 export function explainCommand(): Command {
@@ -41,6 +42,7 @@ interface Explained {
 }
 
 async function explain(options: { keys?: string; from: MessageForm; json?: true }): Promise<void> {
+  if (options.keys !== undefined) await checkRoles('explain', [{ role: 'dir', value: options.keys, option: '--keys' }])
   const keySet = options.keys === undefined ? undefined : await readKeySet(options.keys)
   const explained = (await readMessages(options.from)).map((letter) => explanation(unpacked(letter), keySet))
   if (options.json) printJson(explained.map(described))
@@ -63,13 +65,19 @@ function explanation(letter: CliMessage, keySet: KeySet | undefined): Explained 
     ? 'Nothing needs to: without its headers queueauth-* it can be sent again, to the address it was sent to.'
     : remedyOf(code, {
         queue: queue ?? '<queue>',
-        service: token?.claims.iss,
+        service: isProved(said, again) ? token?.claims.iss : undefined,
         keyId: token?.kid,
         destination: token?.claims.aud,
         alg: token?.alg,
         lines,
       })
   return { said, token, lines, again, remedy }
+}
+
+/** Whether a key that is known has signed the token: before that the names in it are whatever somebody wrote. */
+function isProved({ fingerprint }: Explanation, again: CheckResult | undefined): boolean {
+  if (again === undefined) return fingerprint !== undefined
+  return !('outcome' in again) || 'fingerprint' in again
 }
 
 function shown({ said, token, lines, again, remedy }: Explained): string {
@@ -94,8 +102,11 @@ function shown({ said, token, lines, again, remedy }: Explained): string {
 function sender({ fingerprint, service }: Explanation, token: SignedClaims | undefined): string {
   if (token === undefined) return 'Nobody can tell: it has no token that can be read.'
   const { claims, kid } = token
-  const claim = `The token claims: ${claims.iss}, with key ${kid}, at ${formatTimeFrom(claims.iat, nowSeconds())}, for ${claims.aud}.`
-  if (fingerprint === undefined) return `${claim} That was not proved: the check failed before its signature was.`
+  const rest = `with key ${kid}, at ${formatTimeFrom(claims.iat, nowSeconds())}, for ${claims.aud}.`
+  if (fingerprint === undefined) {
+    return `Not proved, because the check failed before its signature was: the token claims ${quote(claims.iss)}, ${rest}`
+  }
+  const claim = `The token claims: ${claims.iss}, ${rest}`
   const owner = service === undefined ? ', which belongs to another service' : ` of ${service.slice(0, 128)}`
   return `${claim} The dead letter says that its signature was valid: key ${fingerprint.slice(0, 50)}${owner}.`
 }

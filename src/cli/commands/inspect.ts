@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { visible } from '../../text.ts'
 import type { Token } from '../../token.ts'
 import { BATCH_TOKEN_TYPE, isFault, parseToken, TOKEN_TYPE } from '../../token.ts'
 import { stdinText } from '../messages/stdin.ts'
@@ -51,7 +52,9 @@ function contentRows({ signed, place }: Token): string[][] {
 function shown(token: Token): string {
   const now = nowSeconds()
   const { alg, kid, claims } = token.signed
-  const { iss, aud, iat, jti, hs, exp } = claims
+  const { iat, exp } = claims
+  const [iss, aud, jti] = [claims.iss, claims.aud, claims.jti].map(visible)
+  const hs = claims.hs?.map(visible)
   const hasBody = !('bh' in claims) || claims.bh !== null
   const rows = [
     ['alg', alg, 'the signature algorithm'],

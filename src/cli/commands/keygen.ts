@@ -5,6 +5,7 @@ import { ALGORITHMS, type Algorithm } from '../../keys/algorithms.ts'
 import { generatePrivateKey } from '../../keys/generate.ts'
 import { Signer } from '../../signer.ts'
 import { checkService, parseQueues } from '../arguments.ts'
+import { refuseVolume } from '../keys/change-file.ts'
 import { CommandError, hint, print, printJson, say } from '../output.ts'
 
 interface KeygenOptions {
@@ -42,6 +43,7 @@ async function keygen(service: string, { queues, out, alg, json }: KeygenOptions
   const signer = Signer.fromKey(privateKey, { service, algorithm: alg })
   const line = signer.authorizedKeysLine(patterns)
   const path = join(out, `${service.replaceAll('/', '+')}.key`)
+  await refuseVolume(path, `and make the key in another folder, with --out`)
   await writePrivateKey(path, privateKey.export({ type: 'pkcs8', format: 'pem' }))
 
   say(`wrote the private key to ${path} (mode 0600); only ${service} must be able to read it`)

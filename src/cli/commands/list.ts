@@ -3,6 +3,7 @@ import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { placeOf, windowOf } from '../keys/decide.ts'
 import { type KeySet, readKeySet } from '../keys/folder.ts'
 import { print, printJson, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 import { table } from '../table.ts'
 import { formatDuration, formatTime, nowSeconds } from '../times.ts'
 
@@ -24,6 +25,7 @@ export function listCommand(): Command {
 }
 
 async function list(path: string, { queue, service, json }: ListOptions): Promise<void> {
+  await checkRoles('list', [{ role: 'dir', value: path }])
   const keySet = await readKeySet(path)
   const allows = keySet.allows.filter(
     ({ line }) =>

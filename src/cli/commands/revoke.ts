@@ -1,12 +1,17 @@
+import { stat } from 'node:fs/promises'
 import { Command } from 'commander'
 import { parseRevokedKeys } from '../../authorized-keys/revoked-keys.ts'
 import type { Allow } from '../../authorized-keys/snapshot.ts'
 import { SetupError } from '../../errors.ts'
+import { shellQuoted } from '../../files/modes.ts'
+import { quote } from '../../text.ts'
+import { isServiceName } from '../../token.ts'
 import { changeFile } from '../keys/change-file.ts'
 import { placeOf } from '../keys/decide.ts'
 import { keyPaths, readKeys, readText } from '../keys/folder.ts'
 import { readKeyArgument } from '../keys/key-argument.ts'
 import { CommandError, EXIT, hint, print, printJson, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 import { formatTime, nowSeconds } from '../times.ts'
 
 /** A line that a revocation hits. */
@@ -35,6 +40,11 @@ retired with valid-before, which queue-key-auth rotate does. This works while au
 }
 
 async function revoke(path: string, key: string, { json }: { json?: true }): Promise<void> {
+  await refuseNames(path, key)
+  await checkRoles('revoke', [
+    { role: 'dir', value: path },
+    { role: 'key', value: key },
+  ])
   const paths = await keyPaths(path)
   const revocation = await revocationOf(key)
   const { allows, faults } = await readKeys(paths)
@@ -42,13 +52,17 @@ async function revoke(path: string, key: string, { json }: { json?: true }): Pro
   let broken = faults[0]
   const owners = [...new Set(hits.flatMap((hit) => hit.services))].join(',')
   const comment = `${owners === '' ? '' : `${owners.slice(0, 200)} `}revoked ${formatTime(nowSeconds()).slice(0, 10)}`
-  const changed = await changeFile(paths.revokedKeys, (text = '') => {
-    const present = parseRevokedKeys(text, paths.revokedKeys, (error) => {
-      broken ??= error
-    })
-    if (present.has(revocation)) return undefined
-    return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${revocation} ${comment}\n`
-  })
+  const changed = await changeFile(
+    paths.revokedKeys,
+    (text = '') => {
+      const present = parseRevokedKeys(text, paths.revokedKeys, (error) => {
+        broken ??= error
+      })
+      if (present.has(revocation)) return undefined
+      return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${revocation} ${comment}\n`
+    },
+    `add the line ${revocation} to its revoked_keys`,
+  )
 
   say(changed ? `added ${revocation} to ${paths.revokedKeys}` : `${revocation} is in ${paths.revokedKeys} already`)
   if (json) printJson({ file: paths.revokedKeys, changed, revocation, hits })
@@ -58,6 +72,25 @@ async function revoke(path: string, key: string, { json }: { json?: true }): Pro
   }
   if (hits.length === 0) hint(`no line of ${paths.authorizedKeys} has that key; is it the right one?`)
   else if (!json) hint('these lines are of no use any more; delete them, and give the services new keys')
+}
+
+/** Revoking works on keys, and people know services: which keys it has is told. */
+async function refuseNames(path: string, text: string): Promise<void> {
+  if (/^[\w+/-]{43}$/.test(text) && !(await isThere(text))) {
+    throw new CommandError(`${quote(text)} is a fingerprint, or a key id, without its beginning`, {
+      hint: `write SHA256:${text} if ssh-keygen -lf printed it, or kid:${text} if it is the kid of a token`,
+      exitCode: EXIT.usage,
+    })
+  }
+  const paths = await keyPaths(path).catch(() => undefined)
+  if (paths === undefined || !isServiceName(text) || (await isThere(text))) return
+  const { allows } = await readKeys(paths)
+  const keys = allows.filter(({ line }) => line.services.includes(text)).map(({ key }) => key.fingerprint)
+  if (keys.length === 0) return
+  throw new CommandError(`${quote(text)} is a service, and what is revoked is a key`, {
+    hint: `its keys are ${[...new Set(keys)].join(', ')}: write queue-key-auth revoke ${shellQuoted(path)} <fingerprint>`,
+    exitCode: EXIT.usage,
+  })
 }
 
 async function revocationOf(key: string): Promise<string> {
@@ -73,6 +106,13 @@ async function revocationOf(key: string): Promise<string> {
       cause: error,
     })
   }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function fingerprintOf(path: string): Promise<string> {

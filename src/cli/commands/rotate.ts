@@ -4,6 +4,7 @@ import { checkService, parseDuration, parseTime } from '../arguments.ts'
 import { type KeySet, readKeySet } from '../keys/folder.ts'
 import { readKeyArgument } from '../keys/key-argument.ts'
 import { CommandError, EXIT, hint, paint, print, printJson, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 import { add, remove, retire } from '../rotation/apply.ts'
 import { type Due, type Plan, planRotation } from '../rotation/plan.ts'
 import { formatTime, formatTimeFrom, nowSeconds } from '../times.ts'
@@ -48,6 +49,10 @@ For a stolen key there is no time for this: queue-key-auth revoke.`,
 }
 
 async function rotate(path: string, service: string, options: RotateOptions): Promise<void> {
+  await checkRoles('rotate', [
+    { role: 'dir', value: path },
+    { role: 'service', value: service },
+  ])
   checkService(service)
   const now = nowSeconds()
   const keySet = await readKeySet(path)

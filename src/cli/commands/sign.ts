@@ -4,7 +4,8 @@ import { Signer } from '../../signer.ts'
 import { checkService, parseDuration } from '../arguments.ts'
 import { type CliMessage, isDeadLetter, toMessageJson } from '../messages/message-json.ts'
 import { fromOption, type MessageForm, readMessages } from '../messages/stdin.ts'
-import { CommandError, EXIT, print, say } from '../output.ts'
+import { CommandError, EXIT, jsonText, print, say } from '../output.ts'
+import { checkRoles } from '../roles.ts'
 
 interface SignOptions {
   readonly service: string
@@ -39,6 +40,10 @@ A passphrase is taken from QUEUE_KEY_AUTH_PASSPHRASE.`,
 
 async function sign(keyFile: string, options: SignOptions): Promise<void> {
   const { service, expiresIn, alg } = options
+  await checkRoles('sign', [
+    { role: 'private key file', value: keyFile },
+    { role: 'service', value: service, option: '--service' },
+  ])
   checkService(service)
   const passphrase = process.env.QUEUE_KEY_AUTH_PASSPHRASE
   const signer = await Signer.fromFile(keyFile, {
@@ -65,7 +70,7 @@ function signedText(signer: Signer, message: CliMessage, { to, token }: SignOpti
   }
   if (isDeadLetter(message)) throw deadLetter()
   const signed = signedMessage(signer, { ...message, destination })
-  return token ? String(signed.token) : JSON.stringify(toMessageJson(signed))
+  return token ? String(signed.token) : jsonText(toMessageJson(signed))
 }
 
 function signedMessage(signer: Signer, message: CliMessage & { readonly destination: string }): CliMessage {

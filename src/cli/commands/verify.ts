@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { visible } from '../../text.ts'
 import type { CheckResult } from '../../verifier.ts'
 import { parseDuration, parseTime } from '../arguments.ts'
 import { readKeySet } from '../keys/folder.ts'
@@ -8,6 +9,7 @@ import { fromOption, type MessageForm, readMessages } from '../messages/stdin.ts
 import { outcomes, STEPS } from '../messages/steps.ts'
 import { CommandError, hint, paint, print, printJson } from '../output.ts'
 import { REASON_TEXTS } from '../reason-texts.ts'
+import { checkRoles } from '../roles.ts'
 import { formatTime } from '../times.ts'
 
 interface VerifyOptions {
@@ -43,6 +45,10 @@ replay store of a running consumer knows. Exits with 1 unless every message is a
 }
 
 async function verify(path: string, options: VerifyOptions): Promise<void> {
+  await checkRoles('verify', [
+    { role: 'dir', value: path },
+    { role: 'queue', value: options.queue, option: '--queue' },
+  ])
   const policy = policyOf(options)
   const { snapshot } = await readKeySet(path)
   const messages = await readMessages(options.from)
@@ -71,7 +77,7 @@ const COLORS = { ok: 'green', failed: 'red', 'not looked at': 'dim' } as const
 
 function shown(message: CliMessage, result: CheckResult): string {
   const steps = outcomes(result, message.token).map((outcome, index) => {
-    const detail = outcome === 'failed' && 'code' in result ? `  ${result.code}: ${result.detail}` : ''
+    const detail = outcome === 'failed' && 'code' in result ? `  ${result.code}: ${visible(result.detail)}` : ''
     const line = `  ${MARKS[outcome].padEnd(4)}  ${String(index + 1).padStart(2)}  ${STEPS[index]?.what}${detail}`
     return paint(COLORS[outcome], line)
   })
@@ -82,7 +88,7 @@ function summary(result: CheckResult): string {
   if (!('outcome' in result)) {
     const { service, fingerprint, issuedAt, tokenId } = result.sender
     const time = formatTime(issuedAt.getTime() / 1000)
-    return `${paint('green', 'authorized')}: ${service}, key ${fingerprint}, signed ${time}, message id ${tokenId}`
+    return `${paint('green', 'authorized')}: ${service}, key ${fingerprint}, signed ${time}, message id ${visible(tokenId)}`
   }
   if (result.outcome === 'unsigned')
     return `${paint('yellow', 'accepted without a signature')}: acceptUnsignedUntil says so`

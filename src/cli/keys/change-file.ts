@@ -1,5 +1,5 @@
 import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import { CommandError } from '../output.ts'
 import { readText } from './folder.ts'
 
@@ -8,12 +8,15 @@ import { readText } from './folder.ts'
  * never a part. The file that is renamed also is the lock, so that of two changes at a time none is lost.
  *
  * @param change gets the text, undefined when there is no such file; undefined back leaves everything as it is
+ * @param instead what to do where the cluster alone can change the file
  * @returns whether the file was changed
  */
 export async function changeFile(
   path: string,
   change: (text: string | undefined) => string | undefined,
+  instead?: string,
 ): Promise<boolean> {
+  await refuseVolume(path, instead)
   const target = await targetOf(path)
   const draft = join(dirname(target), `.${basename(target)}.lock`)
   const file = await openDraft(draft, target)
@@ -34,19 +37,47 @@ export async function changeFile(
   }
 }
 
+/**
+ * What is written beside the `..data` of a Kubernetes volume is read by no consumer, and what is written behind it is gone
+ * with the next change in the cluster.
+ *
+ * @param path of the file that is to be written, whether it exists or not
+ */
+export async function refuseVolume(path: string, instead?: string): Promise<void> {
+  if (!(await isInVolume(path))) return
+  throw new CommandError(`${path} is part of a Kubernetes volume, which nothing but the cluster changes`, {
+    hint: `change the ConfigMap or Secret that it is mounted from${instead === undefined ? '' : `: ${instead}`}`,
+  })
+}
+
+async function isInVolume(path: string): Promise<boolean> {
+  const real = await realpath(path).catch(() => undefined)
+  const folder = await realpath(dirname(path)).catch(() => dirname(path))
+  // The generations of a volume, and `..data` itself, begin with two dots.
+  const behind = [real ?? '', folder].flatMap((each) => each.split(sep))
+  if (behind.some((name) => name.startsWith('..') && name !== '..')) return true
+  const folders = new Set([folder, ...(real === undefined ? [] : [dirname(real)])])
+  for (const each of folders) {
+    const isVolume = await lstat(join(each, '..data')).then(
+      () => true,
+      () => false,
+    )
+    if (isVolume) return true
+  }
+  // A link into a volume that does not exist any more.
+  return lstat(path).then(
+    async (stats) => stats.isSymbolicLink() && (await readlink(path)).startsWith('..data/'),
+    () => false,
+  )
+}
+
 /** The file a symbolic link leads to, so that the link stays. */
 async function targetOf(path: string): Promise<string> {
-  const link = await lstat(path).then(
-    async (stats) => (stats.isSymbolicLink() ? await readlink(path) : undefined),
-    () => undefined,
+  const isLink = await lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
   )
-  if (link === undefined) return path
-  if (link.startsWith('..data/')) {
-    throw new CommandError(`${path} is part of a Kubernetes volume, which nothing but the cluster changes`, {
-      hint: 'change the ConfigMap or Secret that it is mounted from',
-    })
-  }
-  return realpath(path)
+  return isLink ? realpath(path) : path
 }
 
 async function openDraft(draft: string, target: string): Promise<FileHandle> {

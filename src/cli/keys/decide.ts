@@ -4,7 +4,7 @@ import { matchLines } from '../../checks.ts'
 import type { PublicKey } from '../../keys/public-key.ts'
 import { DEFAULT_MAX_AGE_SECONDS } from '../../policy.ts'
 import type { RejectCode } from '../../reasons.ts'
-import { quote } from '../../text.ts'
+import { quote, visible } from '../../text.ts'
 
 /** What a line says of a message that is signed now. */
 export interface Decision {
@@ -49,7 +49,14 @@ function decideLine(
   const policy = { maxAgeSeconds: DEFAULT_MAX_AGE_SECONDS, rollout: 'enforce', delivered: true } as const
   const unlimited = { ...policy, acceptUnsignedUntil: undefined, destinations: undefined }
   // The verifier's own check, on a message that the line's key signs as it should.
-  const refusal = matchLines({ ...key, lines: [line] }, queue, claims, line.algorithm, unlimited, now * 1000)
+  const refusal = matchLines(
+    { ...key, lines: [line], index: undefined },
+    queue,
+    claims,
+    line.algorithm,
+    unlimited,
+    now * 1000,
+  )
   const { code, detail = '' } = refusal ?? {}
   if ((code === undefined || code.startsWith('key-')) && snapshot.isRevoked(key)) {
     return { key, line, code: 'key-revoked', detail: `key ${key.fingerprint} is revoked` }
@@ -67,7 +74,7 @@ function vetoOf({ patterns }: QueuePatterns, queue: string): string | undefined 
 
 /** Where a line stands: `keys/authorized_keys:3`. */
 export function placeOf({ position }: AuthorizedLine): string {
-  return [position.file, position.line].filter((part) => part !== undefined).join(':')
+  return visible([position.file, position.line].filter((part) => part !== undefined).join(':'))
 }
 
 /** A line's window: `2026-09-01T00:00Z to 2026-12-01T00:00Z`. */

@@ -55,9 +55,13 @@ export async function keyPaths(path: string): Promise<KeyPaths> {
   }
 }
 
-/** Everything the files say, and everything that is wrong with them, read as consumers read it. */
-export async function readKeys(paths: KeyPaths): Promise<Generation> {
-  if (!paths.isFile) return readGeneration(paths.folder)
+/**
+ * Everything the files say, and everything that is wrong with them, read as consumers read it.
+ *
+ * @param strictModes whether it is wrong that others can write there; a checkout says nothing of where it is mounted
+ */
+export async function readKeys(paths: KeyPaths, strictModes = false): Promise<Generation> {
+  if (!paths.isFile) return readGeneration(paths.folder, strictModes)
   // The directory of a single file may be any, full of files that are nobody's business.
   const files = new Map<string, Buffer | SetupError>()
   for (const name of [basename(paths.authorizedKeys), REVOKED_KEYS, QUEUE_POLICY]) {

@@ -1,12 +1,24 @@
 import type { AuthorizedLine } from '../../authorized-keys/snapshot.ts'
 import { splitFields } from '../../authorized-keys/syntax.ts'
-import { defaultAlgorithm } from '../../keys/algorithms.ts'
+import { type Algorithm, algorithmsFor, defaultAlgorithm } from '../../keys/algorithms.ts'
 import { openSshPublicKey, type PublicKey } from '../../keys/public-key.ts'
+import { CommandError, EXIT } from '../output.ts'
 import { formatTime } from '../times.ts'
 
 /** What a line says besides its key. */
 export interface LineParts extends Omit<AuthorizedLine, 'queues' | 'position'> {
   readonly queues: readonly string[]
+}
+
+/** The algorithm of a line for this key: what `--alg` says, else what its JWK does, else that of its type. */
+export function algorithmOf(key: PublicKey, wanted: Algorithm | undefined): Algorithm {
+  const algorithm = wanted ?? key.algorithm ?? defaultAlgorithm(key.type)
+  const possible = algorithmsFor(key.type)
+  if (possible.includes(algorithm)) return algorithm
+  throw new CommandError(`--alg: this key cannot sign ${algorithm}`, {
+    hint: `write --alg ${possible.join(' or --alg ')}, or leave --alg out`,
+    exitCode: EXIT.usage,
+  })
 }
 
 /** A line of an authorized_keys file, without its end. */

@@ -3,7 +3,7 @@ import type { ReasonCode } from '../../reasons.ts'
 /** What is known of a refused message. */
 export interface Refusal {
   readonly queue: string
-  /** as the token says; undefined when it cannot be read */
+  /** as the token says; undefined when it cannot be read, or no key that is known has signed it */
   readonly service: string | undefined
   readonly keyId: string | undefined
   readonly destination: string | undefined
@@ -24,8 +24,9 @@ export function remedyOf(code: ReasonCode, refusal: Refusal): string {
       return `Until every producer signs, ${policy('accept-unsigned-until=<time>')}.`
     case 'key-unknown':
       return (
-        `A line for key ${keyId ?? '(unreadable)'}: get the public key from whoever runs ${service}, by a way you trust, and ` +
-        `write queue-key-auth authorize <dir> ${service} <key file> --queues "${queue}".`
+        // Not the name in the token: nobody has proved it.
+        `A line for key ${keyId ?? '(unreadable)'}, if it is that of a service of yours: get the public key from whoever runs ` +
+        `that service, by a way you trust, and write queue-key-auth authorize <dir> <service> <key file> --queues "${queue}".`
       )
     case 'key-revoked':
       return 'None. The key counts as stolen: give the service a new one, and sign what is good again.'

@@ -1,7 +1,9 @@
 import { createPublicKey, createSecretKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto'
 import fc from 'fast-check'
-import { calculateJwkThumbprint } from 'jose'
+import { calculateJwkThumbprint, type JWK } from 'jose'
 import { describe, expect, it } from 'vitest'
+import { AuthorizedKeys } from '../../../src/authorized-keys/authorized-keys.ts'
+import { KeyStore } from '../../../src/jwt-key-auth/index.ts'
 import { isCanonicalPoint, isLowOrderPoint } from '../../../src/keys/edwards-points.ts'
 import { openSshPublicKey, publicJwk, publicKeyOf, readPublicKey } from '../../../src/keys/public-key.ts'
 import { sshMpint, sshString } from '../../../src/keys/ssh-wire.ts'
@@ -243,6 +245,50 @@ describe('strength', () => {
       key(2048, '010001', 8),
     ]) {
       expect(codeOf(() => readPublicKey(weak))).toBe('key-too-weak')
+    }
+  })
+
+  it('RSA: an exponent of many bits, which makes each verification dear, by every way a key comes in', async () => {
+    const n = Buffer.alloc(384, 0xa5)
+    const jwkWith = (e: Buffer): JsonWebKey => ({ kty: 'RSA', n: n.toString('base64url'), e: e.toString('base64url') })
+    const odd = (bits: number): Buffer => {
+      const e = Buffer.alloc(Math.ceil(bits / 8), 0xff)
+      e[0] = 0xff >> (e.length * 8 - bits)
+      return e
+    }
+    for (const bits of [17, 32, 64, 72])
+      expect(
+        codeOf(() => readPublicKey(jwkWith(odd(bits)))),
+        `${bits}`,
+      ).toBeUndefined()
+    const longer = { ...jwkWith(odd(65)), n: Buffer.alloc(512, 0xa5).toString('base64url') }
+    expect(codeOf(() => readPublicKey(longer))).toBe('key-too-weak')
+    for (const bits of [73, 128, 256, 1024, 3071]) {
+      const jwk = jwkWith(odd(bits))
+      const keyObject = createPublicKey({ key: jwk, format: 'jwk' })
+      const line = openSshLine('ssh-rsa', sshMpint(odd(bits)), sshMpint(n))
+      const forms = {
+        jwk,
+        json: JSON.stringify(jwk),
+        keyObject,
+        spki: keyObject.export({ type: 'spki', format: 'pem' }),
+        pkcs1: keyObject.export({ type: 'pkcs1', format: 'pem' }),
+        line,
+      }
+      for (const [form, key] of Object.entries(forms)) {
+        expect(
+          codeOf(() => readPublicKey(key)),
+          `${bits} ${form}`,
+        ).toBe('key-too-weak')
+      }
+      expect(codeOf(() => AuthorizedKeys.parse(`s queues="q" ${line}`))).toBe('key-too-weak')
+      expect(codeOf(() => AuthorizedKeys.fromJwks({ keys: [{ ...jwk, kid: 's' } as JWK] }, { q: ['s'] }))).toBe(
+        'key-too-weak',
+      )
+      await expect(new KeyStore().add('s', forms.spki as string)).rejects.toMatchObject({ code: 'key-too-weak' })
+      expect(() => AuthorizedKeys.fromKeyStore({ entries: () => [['s', line]] }, { q: ['s'] })).toThrow(
+        expect.objectContaining({ code: 'key-too-weak' }),
+      )
     }
   })
 
