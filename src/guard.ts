@@ -67,6 +67,10 @@ export class Admission implements Lease {
   passOn(destination: string, queue?: string): void | Promise<void> {
     return this.lease.passOn(destination, queue)
   }
+
+  lapse(): void | Promise<void> {
+    return this.lease.lapse()
+  }
 }
 
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {

@@ -16,10 +16,20 @@ export interface Lease {
    * @param queue the queue that the address names, where it names one
    */
   passOn(destination: string, queue?: string): void | Promise<void>
+  /**
+   * The transport has the message back, whatever becomes of its handler: the next delivery need not wait for it. A handler
+   * that succeeds all the same can still commit.
+   */
+  lapse(): void | Promise<void>
 }
 
 /** For messages that no replay store knows. */
-export const NO_LEASE: Lease = { commit: () => true, release: () => undefined, passOn: () => undefined }
+export const NO_LEASE: Lease = {
+  commit: () => true,
+  release: () => undefined,
+  passOn: () => undefined,
+  lapse: () => undefined,
+}
 
 type ComesBack = (received: ReceivedMessage, destination: string, queue: string | undefined) => boolean
 
@@ -87,6 +97,17 @@ export class Leases {
   release(lease: HeldLease): void | Promise<void> {
     const claim = lease.claim as ReplayClaim
     this.#forget(lease)
+    return this.#giveBack(claim)
+  }
+
+  /** Of a lease that was not ended before. To the store it is one that ran out: it may be gone, and may be committed. */
+  lapse(lease: HeldLease): void | Promise<void> {
+    const claim = lease.claim as ReplayClaim
+    this.#leave(lease)
+    return this.#giveBack(claim)
+  }
+
+  #giveBack(claim: ReplayClaim): void | Promise<void> {
     let released: void | Promise<void>
     try {
       released = this.#store.release(claim)
@@ -105,10 +126,18 @@ export class Leases {
   #forget(lease: HeldLease): void {
     lease.claim = undefined
     lease.received = undefined
+    this.#leave(lease)
+  }
+
+  /** It is renewed no more. */
+  #leave(lease: HeldLease): void {
+    const { place } = lease
+    if (place === LEFT) return
+    lease.place = LEFT
     const last = this.#held.pop() as HeldLease
     if (last === lease) return
-    this.#held[lease.place] = last
-    last.place = lease.place
+    this.#held[place] = last
+    last.place = place
   }
 
   /** Lost to another owner or not: the effect has happened, so the message may be acknowledged. */
@@ -156,16 +185,20 @@ export class Leases {
   }
 }
 
+/** The place of a lease that is not renewed any more. */
+const LEFT = -1
+
 /** A message in hand. */
 class HeldLease implements Lease {
   /** undefined once it has ended: whoever keeps the message keeps its lease */
   claim: ReplayClaim | undefined
   received: ReceivedMessage | undefined
   readonly retentionSeconds: number
-  /** among all that are held */
+  /** among all that are renewed */
   place: number
   readonly #leases: Leases
   #ended: boolean | Promise<boolean> | undefined
+  #lapsing: Promise<void> | undefined
 
   constructor(leases: Leases, claim: ReplayClaim, received: ReceivedMessage, retentionSeconds: number, place: number) {
     this.#leases = leases
@@ -176,7 +209,8 @@ class HeldLease implements Lease {
   }
 
   commit(): boolean | Promise<boolean> {
-    this.#ended ??= this.#leases.commit(this)
+    // Behind the lapse, which would take it back otherwise.
+    this.#ended ??= this.#lapsing?.then(() => this.#leases.commit(this)) ?? this.#leases.commit(this)
     return this.#ended
   }
 
@@ -189,5 +223,12 @@ class HeldLease implements Lease {
 
   passOn(destination: string, queue?: string): void | Promise<void> {
     if (this.#ended === undefined && this.#leases.comesBack(this, destination, queue)) return this.release()
+  }
+
+  lapse(): void | Promise<void> {
+    if (this.#ended !== undefined || this.place === LEFT) return
+    const lapsed = this.#leases.lapse(this)
+    if (lapsed instanceof Promise) this.#lapsing = lapsed
+    return lapsed
   }
 }

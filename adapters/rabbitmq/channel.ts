@@ -30,6 +30,8 @@ type Originals = Pick<
 
 /** A channel whose consumers get authorized messages only. */
 export class GuardedChannel {
+  /** the client's own */
+  readonly native: ChannelLike
   readonly verifier: Verifier
   readonly options: RabbitmqConsumerOptions
   readonly sink: DeadLetterSink
@@ -41,7 +43,6 @@ export class GuardedChannel {
   closing = false
   /** what a consumer that begins now gets at a time; 0: no limit */
   prefetch = 0
-  readonly #channel: ChannelLike
   readonly #gone: AbortController = controller()
   readonly #consumers = new Map<string, GuardedConsumer>()
   readonly #gets: GuardedGets
@@ -56,7 +57,7 @@ export class GuardedChannel {
     sink: DeadLetterSink,
     loops: Set<string>,
   ) {
-    this.#channel = channel
+    this.native = channel
     this.verifier = verifier
     this.options = options
     this.maxHoldMs = (options.maxHoldSeconds ?? DEFAULT_MAX_HOLD_SECONDS) * 1000
@@ -75,9 +76,16 @@ export class GuardedChannel {
     }
     this.#gets = new GuardedGets(this)
     this.acknowledgements = new Acknowledgements(channel, this.gone)
-    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending), this.gone)
+    this.settlements = new Settlements(
+      channel,
+      this.original,
+      (pending) => this.track(pending),
+      () => this.acknowledgements.checkOpen(),
+      this.gone,
+    )
     this.#install()
-    channel.on('close', () => this.#end(true))
+    // First of all: who opens another channel when this one closes finds everything given back.
+    channel.prependListener('close', () => this.#end(true))
   }
 
   /** Aborts when the channel is gone. */
@@ -104,7 +112,7 @@ export class GuardedChannel {
   }
 
   userThrew(error: unknown): void {
-    endAsThrown(this.#channel, error)
+    endAsThrown(this.native, error)
   }
 
   forget({ consumerTag }: GuardedConsumer): void {
@@ -138,12 +146,19 @@ export class GuardedChannel {
 
   /** The same, and closes, for a connection that closes. */
   async finish(): Promise<void> {
-    await this.drain()
     try {
-      await invoke(this.original.close)
+      await this.#close()
     } catch {
       // It was closed meanwhile.
     }
+  }
+
+  /** From the moment it closes nothing can be settled, and the replay store knows that before its caller goes on. */
+  async #close(): Promise<unknown> {
+    await this.drain()
+    const closed = invoke(this.original.close)
+    await Promise.allSettled([this.settlements.lapse(), closed])
+    return await closed
   }
 
   #setPrefetch(count: number): Promise<unknown> {
@@ -154,11 +169,13 @@ export class GuardedChannel {
     this.closing = true
     for (const consumer of this.#consumers.values()) consumer.end()
     this.#gets.end()
-    if (gone) this.#gone.abort()
+    if (!gone) return
+    this.#gone.abort()
+    void this.settlements.lapse()
   }
 
   #install(): void {
-    const channel = this.#channel
+    const channel = this.native
     override(channel, 'consume', (queue, onMessage, options, callback) =>
       this.#answer(() => this.#consume(queue, onMessage, options ?? {}), callback),
     )
@@ -174,8 +191,8 @@ export class GuardedChannel {
       return this.original.prefetch(count, global, callback)
     })
     override(channel, 'close', (callback) => {
-      if (!this.#busy) return this.original.close(callback)
-      return this.#answer(() => this.drain().then(() => invoke(this.original.close)), callback)
+      if (this.gone.aborted || !(this.#busy || this.settlements.isHolding)) return this.original.close(callback)
+      return this.#answer(() => this.#close(), callback)
     })
     const { assertQueue } = channel
     override(channel, 'assertQueue', (queue, options, callback) => {
@@ -187,7 +204,7 @@ export class GuardedChannel {
 
   /** A `consume` that was on its way when the channel was wrapped would go unchecked: the channel ends instead. */
   #refuseStrangers(): void {
-    const channel = this.#channel
+    const channel = this.native
     const register = channel.registerConsumer
     if (register === undefined) return
     override(channel, 'registerConsumer', (consumerTag: string, onMessage: OnMessage) => {
@@ -219,6 +236,7 @@ export class GuardedChannel {
     const [consumed, prepared] = await Promise.allSettled([consuming, preparing])
     if (consumed.status === 'fulfilled' && prepared.status === 'fulfilled') return consumed.value
     if (consumed.status === 'fulfilled') await this.#cancel(consumer.consumerTag)
+    consumer.end()
     this.forget(consumer)
     throw consumed.status === 'rejected' ? consumed.reason : (prepared as PromiseRejectedResult).reason
   }
@@ -235,7 +253,7 @@ export class GuardedChannel {
 
   /** Gives a result the way the channel's API does: as a promise, or through the callback. */
   #answer<Result>(work: () => Promise<Result>, callback: Callback | undefined): unknown {
-    if (!takesCallbacks(this.#channel)) return (async () => await work())()
+    if (!takesCallbacks(this.native)) return (async () => await work())()
     work().then(
       (value) => callback?.(null, value),
       (error) => {
@@ -244,7 +262,7 @@ export class GuardedChannel {
         else if (error instanceof SetupError) throw error
       },
     )
-    return this.#channel
+    return this.native
   }
 }
 
