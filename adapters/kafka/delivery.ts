@@ -11,6 +11,7 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   readonly message: KafkaMessage
   readonly received: ReceivedMessage
   readonly #partition: Partition
+  #storing = 0
 
   constructor(message: KafkaMessage, partition: Partition) {
     this.message = message
@@ -25,13 +26,23 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   abstract handle(admission: Admission): void | Promise<void>
   abstract acknowledge(): void
 
+  /** Whether its dead letter is being written. */
+  get isStoring(): boolean {
+    return this.#storing > 0
+  }
+
   /** The record was let go, but its dead letter is still being written. */
   abandon(): void {}
 
   async deadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
     const storing = this.#partition.store(letter)
     abandonLate(storing, this.#partition.signal, this)
-    await storing
+    this.#storing++
+    try {
+      await storing
+    } finally {
+      this.#storing--
+    }
   }
 
   /** What the handler gets. */

@@ -6,11 +6,13 @@ import { holdingTests } from './holding.ts'
 import { producerTests } from './producers.ts'
 import { retryTests } from './retries.ts'
 import type { OpenScene } from './scene.ts'
+import { unawaitedTests } from './unawaited.ts'
 
 /** What is asked of every client. */
 export function clientTests(open: OpenScene): void {
   describe('producers', () => producerTests(open))
   describe('consumers', () => consumerTests(open))
+  describe('a run that is not waited for', () => unawaitedTests(open))
   describe('dead-lettering', () => deadLetteringTests(open))
   describe('retries', () => retryTests(open))
   describe('exactly once', () => exactlyOnceTests(open))
