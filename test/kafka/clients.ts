@@ -1,6 +1,7 @@
 import { describe } from 'vitest'
 import { consumerTests } from './consumers.ts'
 import { deadLetteringTests } from './dead-lettering.ts'
+import { endingTests } from './endings.ts'
 import { exactlyOnceTests } from './exactly-once.ts'
 import { holdingTests } from './holding.ts'
 import { producerTests } from './producers.ts'
@@ -16,5 +17,6 @@ export function clientTests(open: OpenScene): void {
   describe('dead-lettering', () => deadLetteringTests(open))
   describe('retries', () => retryTests(open))
   describe('exactly once', () => exactlyOnceTests(open))
+  describe('consumers end', () => endingTests(open))
   describe('consumers that hold a record', () => holdingTests(open))
 }
