@@ -18,6 +18,7 @@ import { DeadLetterSink, outletOfKafka, outletOfProducer } from './dead-letters.
 import { type ProducerOptions, signSends } from './producer.ts'
 
 export type { ConsumerLike, KafkaLike, KafkaMessage, ProducerLike } from './client.ts'
+export { headersToForward } from './forward.ts'
 export type { ProducerOptions } from './producer.ts'
 export { isWrapped }
 

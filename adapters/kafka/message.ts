@@ -11,6 +11,7 @@ import {
 import { Inspection, mark } from '../../src/verdict.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { KafkaMessage, OutgoingMessage } from './client.ts'
+import { keepToken, RecordInspection } from './forward.ts'
 
 /** Records of the clients and the core's messages, both ways. Pure. */
 
@@ -72,7 +73,7 @@ export function toMessage(destination: string, message: OutgoingMessage): Messag
 }
 
 /** Puts the token among the headers of a {@link snapshot}. One that is there already gives way. */
-export function setToken(copy: OutgoingMessage, token: string): void {
+export function setToken(copy: OutgoingMessage, token: string | Uint8Array): void {
   define(copy.headers as Record<string, unknown>, TOKEN_HEADER, token)
 }
 
@@ -130,12 +131,10 @@ export function toView(message: KafkaMessage, received: ReceivedMessage, admissi
     return view
   }
   const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, coveredByName(received))
-  // The token stays, for records that are passed on.
-  visible[TOKEN_HEADER] = received.token as HeaderValue
   view.headers = visible
-  const inspection = new Inspection(verdict, unsigned, admission.lease)
+  const inspection = new RecordInspection(received.token as HeaderValue, verdict, unsigned, admission.lease)
   mark(view, inspection)
-  mark(visible, inspection)
+  keepToken(visible, inspection)
   return view
 }
 

@@ -2,9 +2,9 @@ import { SetupError } from '../../src/errors.ts'
 import { type Message, TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { quote } from '../../src/text.ts'
-import { inspectionOf } from '../../src/verdict.ts'
 import { override, wrapOnce } from '../../src/wrapping.ts'
 import { isConfluent, type OutgoingMessage, type ProducerLike, type SenderLike, type TopicMessages } from './client.ts'
+import { deliveredAs, tokenOf } from './forward.ts'
 import { copyBytes, copyToBytes, destinationOf, setToken, snapshot, toMessage } from './message.ts'
 
 export interface ProducerOptions {
@@ -34,11 +34,7 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
     const read = (topic: string, destination: string, message: OutgoingMessage): OutgoingMessage => {
       const copy = snapshot(message, confluent ? copyToBytes : copyBytes)
       if (confluent) checkHeaders(topic, copy)
-      if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
-        // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-        void (inspectionOf(message) ?? inspectionOf(message.headers))?.lease.release()
-        return copy
-      }
+      if (options.preserveToken && keepsToken(message, copy)) return copy
       copies.push(copy)
       unsigned.push(toMessage(destination, copy))
       return copy
@@ -65,6 +61,19 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
     wrapOnce(made, 'producer', signer, () => signSender(made, signAll))
     return made
   })
+}
+
+/** Gives a record that is passed on the token it came with, where it does not bring it itself. False: it has none. */
+function keepsToken(message: OutgoingMessage, copy: OutgoingMessage): boolean {
+  const inspection = deliveredAs(message)
+  if (!Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
+    const token = tokenOf(inspection)
+    if (token === undefined) return false
+    setToken(copy, token as string | Uint8Array)
+  }
+  // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
+  void inspection?.lease.release()
+  return true
 }
 
 function signSender(sender: SenderLike, signAll: SignAll): void {
