@@ -39,8 +39,11 @@ export function snapshot(message: OutgoingMessage, copyOf: (value: unknown) => u
   const headers: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(message.headers ?? {})) {
     if (!Array.isArray(value)) define(headers, name, copyOf(value))
-    // On the wire a list is a header for each of its values, so nobody can tell a list of one from its value.
-    else if (value.length > 0) define(headers, name, value.length === 1 ? copyOf(value[0]) : value.map(copyOf))
+    else if (value.length > 0) {
+      // On the wire a list is a header for each of its values, so nobody can tell a list of one from its value.
+      const [first] = value
+      define(headers, name, value.length === 1 && isText(first) ? copyOf(first) : value.map(copyOf))
+    }
   }
   copy.headers = headers
   return copy as unknown as OutgoingMessage
