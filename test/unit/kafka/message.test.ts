@@ -86,7 +86,7 @@ describe('records', () => {
     const received = toReceived('orders', 0, full, 'billing')
     const verified = verifier.check(received) as Verified
     const view = toView(full, received, new Admission({ outcome: 'unsigned' }, verified))
-    expect(Object.keys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'queueauth', 'traceparent'])
+    expect(Reflect.ownKeys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'traceparent'])
     expect(Object.keys(unsignedHeaders(view)).sort()).toEqual(['content-encoding', 'x-admin'])
     expect([view.offset, view.timestamp, String(view.key)]).toEqual(['7', '1', 'k'])
     expect(Object.getPrototypeOf(view.headers)).toBe(Object.prototype)
