@@ -98,16 +98,18 @@ export function toReceived(
   deliveredBy: readonly string[] = [destinationOf(topic)],
 ): ReceivedMessage {
   const raw = message.headers ?? NO_HEADERS
-  let token: HeaderValue
   let headers: Record<string, HeaderValue> | undefined
-  for (const name of Object.keys(raw)) {
-    const value = headerOf(raw, name)
-    if (name === TOKEN_HEADER) token = value
-    else {
-      headers ??= Object.create(null) as Record<string, HeaderValue>
-      headers[name] = value
-    }
+  let left = MAX_READ_HEADERS
+  // Not Object.keys(), which would look at every header first.
+  for (const name in raw) {
+    if (left <= 0) break
+    if (name === TOKEN_HEADER || !Object.hasOwn(raw, name)) continue
+    const value = headerOf(raw, name, left)
+    left -= countOf(value)
+    headers ??= Object.create(null) as Record<string, HeaderValue>
+    headers[name] = value
   }
+  const token = Object.hasOwn(raw, TOKEN_HEADER) ? headerOf(raw, TOKEN_HEADER, MAX_READ_HEADERS) : undefined
   return {
     queue: topic,
     deliveredBy,
@@ -176,20 +178,57 @@ function bodyOf(value: unknown): Uint8Array | null {
   return value instanceof Uint8Array ? value : null
 }
 
-/** Headers without a prototype. */
+/**
+ * The most headers of a record that are looked at, those given several times counted each time: twice as many as a signature
+ * can have to do with, so that a record made to be dear to reject is not.
+ */
+export const MAX_READ_HEADERS = 2_048
+
+/** Headers without a prototype: the first {@link MAX_READ_HEADERS}, and the token. */
 export function copyTable(headers: object | undefined | null): Record<string, HeaderValue> {
-  const copy: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
-  for (const name of Object.keys(headers ?? {})) copy[name] = headerOf(headers as object, name)
-  return copy
+  return readTable(headers ?? NO_HEADERS).table
+}
+
+/** Whether a copy leaves some out. */
+export function isCut(headers: object | undefined | null): boolean {
+  return readTable(headers ?? NO_HEADERS).isCut
+}
+
+function readTable(headers: object): { readonly table: Record<string, HeaderValue>; readonly isCut: boolean } {
+  const table: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
+  let left = MAX_READ_HEADERS
+  let isCut = false
+  for (const name in headers) {
+    if (left <= 0) {
+      isCut = true
+      break
+    }
+    if (!Object.hasOwn(headers, name)) continue
+    const value = headerOf(headers, name, left)
+    const given = (headers as Record<string, HeaderValue>)[name]
+    if (Array.isArray(given) && given.length > left) isCut = true
+    left -= countOf(value)
+    table[name] = value
+  }
+  if (isCut && Object.hasOwn(headers, TOKEN_HEADER)) {
+    table[TOKEN_HEADER] = headerOf(headers, TOKEN_HEADER, MAX_READ_HEADERS)
+  }
+  return { table, isCut }
+}
+
+function countOf(value: HeaderValue): number {
+  return Array.isArray(value) ? Math.max(1, value.length) : 1
 }
 
 /**
- * The value of a header. kafkajs looks a name up before it adds a value, so what it gives for names such as `constructor`
- * begins with what every object inherits.
+ * The value of a header, or the first of its values. kafkajs looks a name up before it adds a value, so what it gives for
+ * names such as `constructor` begins with what every object inherits.
  */
-function headerOf(headers: object, name: string): HeaderValue {
-  const value = (headers as Record<string, HeaderValue>)[name]
-  if (!(name in Object.prototype) || !Array.isArray(value)) return value
+function headerOf(headers: object, name: string, most: number): HeaderValue {
+  const given = (headers as Record<string, HeaderValue>)[name]
+  if (!Array.isArray(given)) return given
+  const value = given.length > most ? given.slice(0, most) : given
+  if (!(name in Object.prototype)) return value
   const sent: HeaderValue[] = value.filter((item) => item === null || isText(item))
   return sent.length === 1 ? sent[0] : sent
 }
