@@ -108,21 +108,9 @@ export interface KafkaLike {
   admin(config?: never): unknown
 }
 
-export function isKafka(client: object): client is KafkaLike {
-  return has(client, 'producer', 'consumer', 'admin')
-}
-
-export function isProducer(client: object): client is ProducerLike {
-  return has(client, 'send', 'sendBatch', 'transaction', 'disconnect')
-}
-
-export function isConsumer(client: object): client is ConsumerLike {
-  return has(client, 'run', 'subscribe', 'seek', 'pause', 'disconnect')
-}
-
 /** The Confluent client, whose transactions are the producer itself, and whose `send` takes no `acks`. */
 export function isConfluent(client: object): boolean {
-  return has(client, 'dependentAdmin')
+  return has(client, 'dependentAdmin', '_getInternalClient')
 }
 
 /** Only kafkajs hands out its logger. */
@@ -167,6 +155,7 @@ export function isConsuming(consumer: ConsumerLike): boolean {
   }
 }
 
-function has(value: object, ...methods: readonly string[]): boolean {
+/** Whether an object has these methods, of its own or of its class. */
+export function has(value: object, ...methods: readonly string[]): boolean {
   return methods.every((method) => typeof (value as Record<string, unknown>)[method] === 'function')
 }

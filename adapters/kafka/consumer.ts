@@ -27,6 +27,9 @@ import { Partition, type PartitionSetup } from './partition.ts'
  */
 const CONFLUENT_MAX_HOLD_SECONDS = 10
 
+/** How long an end waits for what was in flight when it began: a commit, the producer of dead letters. */
+const DRAIN_MS = 2_000
+
 type Asynchronous = (...args: unknown[]) => Promise<void>
 
 /** A consumer whose handlers get authorized records only. */
@@ -40,6 +43,10 @@ export class GuardedConsumer {
   readonly #followed = new WeakSet<object>()
   #groupId: string | undefined
   #ended = new AbortController()
+  /** how often it began to end */
+  #ends = 0
+  /** settles when dead letters can be written, and stays where they cannot; undefined: they can */
+  #ready: Promise<void> | undefined
 
   /** @param groupId where the caller knows it */
   constructor(
@@ -66,6 +73,7 @@ export class GuardedConsumer {
       groupId: () => this.#groupId,
       leaseSignal: () => this.#ended.signal,
       storeDeadLetter: async (letter) => (deadLetter ? deadLetter(letter) : this.#deadLetters.store(letter)),
+      ready: () => this.#ready,
     }
     this.#install()
   }
@@ -81,27 +89,30 @@ export class GuardedConsumer {
       pause: originalOf(consumer, 'pause') as (topics: readonly TopicPartitions[]) => unknown,
       commitOffsets: originalOf(consumer, 'commitOffsets') as Asynchronous,
     }
-    this.#followGroup()
+    this.#listen()
     override(consumer, 'subscribe', (async (subscription: Subscription) => {
-      await original.subscribe(subscription)
+      const subscribing = original.subscribe(subscription)
+      // Whoever does not wait runs with what it subscribes to.
       for (const topic of subscription.topics ?? [subscription.topic]) {
         if (typeof topic === 'string' && !topic.startsWith('^')) this.#deadLetters.add(topic)
       }
+      await subscribing
     }) as never)
     override(consumer, 'run', (async (config: RunConfig = {}) => {
       // kafkajs forgets what was sought before, and the Confluent client keeps it.
       if (isConfluent(consumer)) this.#followRebalances()
       else this.#forgetSeeks()
       this.#groupId ??= this.#confluentGroupId()
-      await this.#deadLetters.open()
-      await original.run(this.#guarded(config))
+      const run = (): Promise<void> => original.run(this.#guarded(config))
+      // kafkajs cannot be asked to seek or pause before it runs; the Confluent client cannot be stopped once it does.
+      await (isConfluent(consumer) ? this.#runWhenReady(run) : this.#runAtOnce(run, original.stop))
     }) as never)
     override(consumer, 'stop', () => this.#end(original.stop))
     override(consumer, 'disconnect', async () => {
       try {
         await this.#end(original.disconnect)
       } finally {
-        await this.#deadLetters.close()
+        await this.#closeDeadLetters()
       }
     })
     override(consumer, 'seek', ((position: TopicPartitionOffset) => {
@@ -137,6 +148,34 @@ export class GuardedConsumer {
       }
       await original.commitOffsets(...(offsets === undefined ? [] : [offsets]), ...rest)
     }) as never)
+  }
+
+  /** Runs, and delivers nothing before dead letters can be written. Where they cannot, it is stopped again. */
+  async #runAtOnce(run: () => Promise<void>, stop: () => Promise<void>): Promise<void> {
+    const ends = this.#ends
+    const opening = this.#deadLetters.open()
+    const ready = new Promise<void>((resolve) => opening.then(resolve, () => undefined))
+    this.#ready = ready
+    void ready.then(() => {
+      if (this.#ready === ready) this.#ready = undefined
+    })
+    const [ran, opened] = await Promise.allSettled([run(), opening])
+    // Whoever stopped or disconnected meanwhile needs no dead letters.
+    if (opened.status === 'rejected' && this.#ends === ends) {
+      await this.#end(stop)
+      throw opened.reason
+    }
+    if (ran.status === 'rejected') throw ran.reason
+  }
+
+  async #runWhenReady(run: () => Promise<void>): Promise<void> {
+    const ends = this.#ends
+    try {
+      await this.#deadLetters.open()
+    } catch (error) {
+      if (this.#ends === ends) throw error
+    }
+    if (this.#ends === ends) await run()
   }
 
   #guarded(config: RunConfig): RunConfig {
@@ -187,15 +226,16 @@ export class GuardedConsumer {
 
   /** The client stops asking for records at once and then waits for its handlers, so that is the time to let go. */
   async #end(end: () => Promise<void>): Promise<void> {
+    this.#ends++
     const ending = end()
     this.#letGo()
+    // What is in flight still has a moment to be committed when its handler is through.
+    const again = setInterval(() => this.#letGo(), DRAIN_MS)
     try {
       await ending
     } finally {
-      // Whoever runs again begins with leases that are renewed.
-      this.#ended.abort()
-      this.#ended = new AbortController()
-      this.#letGo()
+      clearInterval(again)
+      this.#over()
       this.#forgetSeeks()
     }
   }
@@ -206,6 +246,23 @@ export class GuardedConsumer {
 
   #rejoin(): void {
     for (const partition of this.#partitions.values()) partition.rejoin()
+  }
+
+  /** Whoever runs again begins with leases that are renewed. */
+  #over(): void {
+    this.#ended.abort()
+    this.#ended = new AbortController()
+    this.#letGo()
+  }
+
+  /** The producer of dead letters is not waited for when it gets no answer. */
+  async #closeDeadLetters(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DRAIN_MS)
+    })
+    await Promise.race([this.#deadLetters.close(), patience])
+    clearTimeout(timer)
   }
 
   #letGo(): void {
@@ -221,14 +278,23 @@ export class GuardedConsumer {
     return made
   }
 
-  /** A lone consumer of kafkajs tells its group when it has joined it, which is before its first record. */
-  #followGroup(): void {
+  /**
+   * A lone consumer of kafkajs tells its group when it has joined it, which is before its first record. One that crashes
+   * disconnects by itself, and where it does not begin anew a producer left open would keep the process alive.
+   */
+  #listen(): void {
     // The Confluent client throws when it is asked for its events.
     if (isConfluent(this.#consumer)) return
-    const consumer = this.#consumer as ConsumerLike & Partial<WithEvents>
-    consumer.on?.(consumer.events?.GROUP_JOIN ?? '', ({ payload }) => {
+    const consumer = this.#consumer as ConsumerLike & WithEvents
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#groupId ??= payload.groupId
       this.#rejoin()
+    })
+    consumer.on(consumer.events.CRASH, async ({ payload }) => {
+      if (payload.restart) return
+      this.#ends++
+      this.#over()
+      await this.#closeDeadLetters()
     })
   }
 
@@ -252,8 +318,8 @@ interface Subscription {
 }
 
 interface WithEvents {
-  on(event: string, listener: (event: { payload: { groupId: string } }) => void): void
-  readonly events: { readonly GROUP_JOIN: string }
+  on(event: string, listener: (event: { payload: { groupId: string; restart?: boolean } }) => void): void
+  readonly events: { readonly GROUP_JOIN: string; readonly CRASH: string }
 }
 
 function nameOf(topic: string, partition: number): string {

@@ -2,7 +2,7 @@ import { type DeadLetter, explanationHeaders, originalHeaderName } from '../../s
 import { type HeaderValue, isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import type { OutgoingMessage } from './client.ts'
 import type { KafkaRecord } from './index.ts'
-import { copyTable } from './message.ts'
+import { copyTable, isCut, MAX_READ_HEADERS } from './message.ts'
 
 /** How a dead letter is written: the rungs of the ladder it goes down until it fits. Pure. */
 
@@ -72,6 +72,7 @@ function record(
     const filled = values.map((item) => item ?? '')
     headers[written] = Array.isArray(value) ? filled : filled[0]
   }
+  if (isCut(message.headers)) headers['queueauth-headers-cut'] = String(MAX_READ_HEADERS)
   if (Object.keys(nulls).length > 0) headers['queueauth-null-headers'] = JSON.stringify(nulls)
   Object.assign(headers, explanation)
   return { key: message.key ?? null, value: message.value ?? null, headers }

@@ -13,6 +13,7 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   readonly received: ReceivedMessage
   readonly #partition: Partition
   readonly #again: Again | undefined
+  #storing = 0
 
   constructor(message: KafkaMessage, partition: Partition) {
     this.message = message
@@ -28,13 +29,23 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   abstract handle(admission: Admission): void | Promise<void>
   abstract acknowledge(): void
 
+  /** Whether its dead letter is being written. */
+  get isStoring(): boolean {
+    return this.#storing > 0
+  }
+
   /** The record was let go, but its dead letter is still being written. */
   abandon(): void {}
 
   async deadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
     const storing = this.#partition.store(letter)
     abandonLate(storing, this.#partition.signal, this)
-    await storing
+    this.#storing++
+    try {
+      await storing
+    } finally {
+      this.#storing--
+    }
   }
 
   /** The user is through with it. */

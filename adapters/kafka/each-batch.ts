@@ -111,6 +111,8 @@ class GuardedBatch implements InHand {
 
   /** What is not resolved when this resolves is fetched again. */
   async run(): Promise<void> {
+    const { ready } = this.#partition
+    if (ready !== true && !(await ready)) return this.#end()
     this.#partition.take(this)
     this.#signal.addEventListener('abort', this.change)
     for (const entry of this.#entries) void this.#partition.receive(entry)
@@ -126,8 +128,14 @@ class GuardedBatch implements InHand {
       this.#signal.removeEventListener('abort', this.change)
       this.#partition.putDown(this)
       if (this.#entries.some(({ isOpen }) => isOpen)) this.#partition.letGo()
-      await Promise.all(this.#entries.slice(this.#committed).map(({ admission }) => admission?.release()))
+      await this.#partition.released(
+        ...this.#entries.slice(this.#committed).map(({ admission }) => admission?.release()),
+      )
     }
+    this.#end()
+  }
+
+  #end(): void {
     if (this.#hold.failure !== undefined) throw this.#hold.failure.error
   }
 
@@ -183,7 +191,7 @@ class GuardedBatch implements InHand {
     const admitted = this.#entries.slice(start).filter(({ admission }) => admission !== undefined)
     this.#back.push(...admitted)
     const admissions = admitted.map((entry) => entry.putBack())
-    await Promise.all(admissions.map((admission) => admission?.release()))
+    await this.#partition.released(...admissions.map((admission) => admission?.release()))
   }
 
   #takeUp(): void {
@@ -246,7 +254,7 @@ class GuardedBatch implements InHand {
     for (const entry of entries) {
       const verified = entry.admission?.verified
       if (verified === undefined || this.#partition.verifier.recheck(verified, entry.received) === undefined) continue
-      await entry.putBack()?.release()
+      await this.#partition.released(entry.putBack()?.release())
       void this.#partition.receive(entry)
       while (entry.isOpen) {
         if (this.#signal.aborted) return false

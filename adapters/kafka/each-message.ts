@@ -47,6 +47,8 @@ class SingleDelivery extends RecordDelivery implements InHand {
   }
 
   async pass(): Promise<void> {
+    const { ready } = this.#partition
+    if (ready !== true && !(await this.#hold.wait(ready))) throw new LetGoError()
     const outcome = this.#partition.receive(this)
     if (!(outcome instanceof Promise)) return
     // What is in hand at once needs no heartbeats of ours.
@@ -56,7 +58,7 @@ class SingleDelivery extends RecordDelivery implements InHand {
 
   async handle(admission: Admission): Promise<void> {
     if (this.#signal.aborted) {
-      await admission.release()
+      await this.#partition.released(admission.release())
       throw new LetGoError()
     }
     this.#admission = admission
@@ -65,7 +67,7 @@ class SingleDelivery extends RecordDelivery implements InHand {
     try {
       await this.#eachMessage({ ...this.#payload, message: this.view(admission) })
     } catch (error) {
-      await admission.release()
+      await this.#partition.released(admission.release())
       throw error
     } finally {
       this.#hold.resume()
@@ -87,10 +89,17 @@ class SingleDelivery extends RecordDelivery implements InHand {
     this.#leave('let-go')
   }
 
+  /** What has not reached the handler when it is let go is left: a replay store need not answer, ever. */
   #orLeft(outcome: Promise<Outcome>): Promise<Outcome> {
     return new Promise((resolve, reject) => {
+      const signal = this.#signal
+      const leave = (): void => {
+        if (this.#admission === undefined && !this.isStoring) resolve('let-go')
+      }
       this.#leave = resolve
-      outcome.then(resolve, reject)
+      outcome.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
+      if (signal.aborted) leave()
+      else signal.addEventListener('abort', leave, { once: true })
     })
   }
 }

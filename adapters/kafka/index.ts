@@ -5,20 +5,14 @@ import type { Signer } from '../../src/signer.ts'
 import type { Rejected, Verdict } from '../../src/verdict.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { isWrapped, originalOf, override, wrapOnce } from '../../src/wrapping.ts'
-import {
-  type ConsumerLike,
-  isConsumer,
-  isKafka,
-  isProducer,
-  type KafkaLike,
-  type KafkaMessage,
-  type ProducerLike,
-} from './client.ts'
+import type { ConsumerLike, KafkaLike, KafkaMessage, ProducerLike } from './client.ts'
 import { GuardedConsumer } from './consumer.ts'
 import { DeadLetterSink, outletOfKafka, outletOfProducer } from './dead-letters.ts'
 import { type ProducerOptions, signSends } from './producer.ts'
+import { isConsumer, isKafka, isProducer, unsupported } from './recognize.ts'
 
 export type { ConsumerLike, KafkaLike, KafkaMessage, ProducerLike } from './client.ts'
+export { headersToForward } from './forward.ts'
 export type { ProducerOptions } from './producer.ts'
 export { isWrapped }
 
@@ -68,17 +62,17 @@ export function wrapProducer<Client extends KafkaLike | ProducerLike>(
   signer: Signer,
   options: ProducerOptions = {},
 ): Client {
+  if (!isKafka(client) && !isProducer(client)) throw unsupported(client, 'a Kafka or a producer')
   wrapOnce(client, 'producer', signer, () => {
-    if (isKafka(client)) {
-      const kafka: KafkaLike = client
-      const make = originalOf(kafka, 'producer')
-      override(kafka, 'producer', (config) => {
-        const producer = make(config)
-        wrapOnce(producer, 'producer', signer, () => signSends(producer, signer, options))
-        return producer
-      })
-    } else if (isProducer(client)) signSends(client, signer, options)
-    else throw unsupported()
+    if (!isKafka(client)) return signSends(client, signer, options)
+    const kafka: KafkaLike = client
+    const make = originalOf(kafka, 'producer')
+    override(kafka, 'producer', (config) => {
+      const producer = make(config)
+      if (!isProducer(producer)) throw unsupported(producer, 'a Kafka that makes producers')
+      wrapOnce(producer, 'producer', signer, () => signSends(producer, signer, options))
+      return producer
+    })
   })
   return client
 }
@@ -107,7 +101,11 @@ export function wrapConsumer<Client extends KafkaLike | ConsumerLike>(
   options: KafkaConsumerOptions & { readonly deadLetterProducer?: ProducerLike } = {},
 ): Client {
   checkOptions(options)
+  if (!isKafka(client) && !isConsumer(client)) throw unsupported(client, 'a Kafka or a consumer')
   const { deadLetterProducer, ...consumerOptions } = options
+  if (deadLetterProducer !== undefined && !isProducer(deadLetterProducer)) {
+    throw unsupported(deadLetterProducer, 'as deadLetterProducer a producer')
+  }
   wrapOnce(client, 'consumer', verifier, () => {
     if (isKafka(client)) {
       const kafka: KafkaLike = client
@@ -117,21 +115,22 @@ export function wrapConsumer<Client extends KafkaLike | ConsumerLike>(
       )
       override(kafka, 'consumer', (config) => {
         const consumer = make(config)
+        if (!isConsumer(consumer)) throw unsupported(consumer, 'a Kafka that makes consumers')
         wrapOnce(consumer, 'consumer', verifier, () => {
           new GuardedConsumer(consumer, verifier, consumerOptions, sink, groupIdOf(config))
         })
         return consumer
       })
-    } else if (isConsumer(client)) {
-      const sink = deadLetterProducer && new DeadLetterSink(() => outletOfProducer(deadLetterProducer))
-      if (sink === undefined && options.deadLetter === undefined && options.onRejected !== 'acknowledge') {
-        throw new SetupError(
-          'dead-letters-unavailable',
-          'a single consumer cannot write dead letters; pass deadLetterProducer or deadLetter, or wrap the Kafka that made it',
-        )
-      }
-      new GuardedConsumer(client, verifier, consumerOptions, sink, undefined)
-    } else throw unsupported()
+      return
+    }
+    const sink = deadLetterProducer && new DeadLetterSink(() => outletOfProducer(deadLetterProducer))
+    if (sink === undefined && options.deadLetter === undefined && options.onRejected !== 'acknowledge') {
+      throw new SetupError(
+        'dead-letters-unavailable',
+        'a single consumer cannot write dead letters; pass deadLetterProducer or deadLetter, or wrap the Kafka that made it',
+      )
+    }
+    new GuardedConsumer(client, verifier, consumerOptions, sink, undefined)
   })
   return client
 }
@@ -158,11 +157,4 @@ function checkOptions(options: KafkaConsumerOptions): void {
       throw new SetupError('option-invalid', `${name} must be a function`)
     }
   }
-}
-
-function unsupported(): SetupError {
-  return new SetupError(
-    'client-unsupported',
-    'this is no Kafka, producer or consumer of kafkajs or of the KafkaJS API of @confluentinc/kafka-javascript',
-  )
 }

@@ -11,6 +11,7 @@ import {
 import { Inspection, mark } from '../../src/verdict.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { KafkaMessage, OutgoingMessage } from './client.ts'
+import { keepToken, RecordInspection } from './forward.ts'
 
 /** Records of the clients and the core's messages, both ways. Pure. */
 
@@ -38,8 +39,11 @@ export function snapshot(message: OutgoingMessage, copyOf: (value: unknown) => u
   const headers: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(message.headers ?? {})) {
     if (!Array.isArray(value)) define(headers, name, copyOf(value))
-    // On the wire a list is a header for each of its values, so nobody can tell a list of one from its value.
-    else if (value.length > 0) define(headers, name, value.length === 1 ? copyOf(value[0]) : value.map(copyOf))
+    else if (value.length > 0) {
+      // On the wire a list is a header for each of its values, so nobody can tell a list of one from its value.
+      const [first] = value
+      define(headers, name, value.length === 1 && isText(first) ? copyOf(first) : value.map(copyOf))
+    }
   }
   copy.headers = headers
   return copy as unknown as OutgoingMessage
@@ -72,7 +76,7 @@ export function toMessage(destination: string, message: OutgoingMessage): Messag
 }
 
 /** Puts the token among the headers of a {@link snapshot}. One that is there already gives way. */
-export function setToken(copy: OutgoingMessage, token: string): void {
+export function setToken(copy: OutgoingMessage, token: string | Uint8Array): void {
   define(copy.headers as Record<string, unknown>, TOKEN_HEADER, token)
 }
 
@@ -96,16 +100,18 @@ export function toReceived(
   reprocess = false,
 ): ReceivedMessage {
   const raw = message.headers ?? NO_HEADERS
-  let token: HeaderValue
   let headers: Record<string, HeaderValue> | undefined
-  for (const name of Object.keys(raw)) {
-    const value = headerOf(raw, name)
-    if (name === TOKEN_HEADER) token = value
-    else {
-      headers ??= Object.create(null) as Record<string, HeaderValue>
-      headers[name] = value
-    }
+  let left = MAX_READ_HEADERS
+  // Not Object.keys(), which would look at every header first.
+  for (const name in raw) {
+    if (left <= 0) break
+    if (name === TOKEN_HEADER || !Object.hasOwn(raw, name)) continue
+    const value = headerOf(raw, name, left)
+    left -= countOf(value)
+    headers ??= Object.create(null) as Record<string, HeaderValue>
+    headers[name] = value
   }
+  const token = Object.hasOwn(raw, TOKEN_HEADER) ? headerOf(raw, TOKEN_HEADER, MAX_READ_HEADERS) : undefined
   return {
     queue: topic,
     deliveredBy,
@@ -133,12 +139,10 @@ export function toView(message: KafkaMessage, received: ReceivedMessage, admissi
     return view
   }
   const { visible, unsigned } = splitHeaders(received.headers, verified.coveredHeaders, coveredByName(received))
-  // The token stays, for records that are passed on.
-  visible[TOKEN_HEADER] = received.token as HeaderValue
   view.headers = visible
-  const inspection = new Inspection(verdict, unsigned, admission.lease)
+  const inspection = new RecordInspection(received.token as HeaderValue, verdict, unsigned, admission.lease)
   mark(view, inspection)
-  mark(visible, inspection)
+  keepToken(visible, inspection)
   return view
 }
 
@@ -177,20 +181,57 @@ function bodyOf(value: unknown): Uint8Array | null {
   return value instanceof Uint8Array ? value : null
 }
 
-/** Headers without a prototype. */
+/**
+ * The most headers of a record that are looked at, those given several times counted each time: twice as many as a signature
+ * can have to do with, so that a record made to be dear to reject is not.
+ */
+export const MAX_READ_HEADERS = 2_048
+
+/** Headers without a prototype: the first {@link MAX_READ_HEADERS}, and the token. */
 export function copyTable(headers: object | undefined | null): Record<string, HeaderValue> {
-  const copy: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
-  for (const name of Object.keys(headers ?? {})) copy[name] = headerOf(headers as object, name)
-  return copy
+  return readTable(headers ?? NO_HEADERS).table
+}
+
+/** Whether a copy leaves some out. */
+export function isCut(headers: object | undefined | null): boolean {
+  return readTable(headers ?? NO_HEADERS).isCut
+}
+
+function readTable(headers: object): { readonly table: Record<string, HeaderValue>; readonly isCut: boolean } {
+  const table: Record<string, HeaderValue> = Object.create(null) as Record<string, HeaderValue>
+  let left = MAX_READ_HEADERS
+  let isCut = false
+  for (const name in headers) {
+    if (left <= 0) {
+      isCut = true
+      break
+    }
+    if (!Object.hasOwn(headers, name)) continue
+    const value = headerOf(headers, name, left)
+    const given = (headers as Record<string, HeaderValue>)[name]
+    if (Array.isArray(given) && given.length > left) isCut = true
+    left -= countOf(value)
+    table[name] = value
+  }
+  if (isCut && Object.hasOwn(headers, TOKEN_HEADER)) {
+    table[TOKEN_HEADER] = headerOf(headers, TOKEN_HEADER, MAX_READ_HEADERS)
+  }
+  return { table, isCut }
+}
+
+function countOf(value: HeaderValue): number {
+  return Array.isArray(value) ? Math.max(1, value.length) : 1
 }
 
 /**
- * The value of a header. kafkajs looks a name up before it adds a value, so what it gives for names such as `constructor`
- * begins with what every object inherits.
+ * The value of a header, or the first of its values. kafkajs looks a name up before it adds a value, so what it gives for
+ * names such as `constructor` begins with what every object inherits.
  */
-function headerOf(headers: object, name: string): HeaderValue {
-  const value = (headers as Record<string, HeaderValue>)[name]
-  if (!(name in Object.prototype) || !Array.isArray(value)) return value
+function headerOf(headers: object, name: string, most: number): HeaderValue {
+  const given = (headers as Record<string, HeaderValue>)[name]
+  if (!Array.isArray(given)) return given
+  const value = given.length > most ? given.slice(0, most) : given
+  if (!(name in Object.prototype)) return value
   const sent: HeaderValue[] = value.filter((item) => item === null || isText(item))
   return sent.length === 1 ? sent[0] : sent
 }

@@ -18,6 +18,8 @@ export interface PartitionSetup {
   /** aborts when the consumer has ended */
   leaseSignal(): AbortSignal
   storeDeadLetter(letter: DeadLetter<KafkaRecord>): Promise<void>
+  /** settles when records may be delivered; undefined or absent: they may */
+  ready?(): Promise<void> | undefined
 }
 
 /** What a handler has in hand. */
@@ -120,6 +122,12 @@ export class Partition {
     return this.#progress.arrive(Number(offset))
   }
 
+  /** Whether records may be delivered. False: what waited for that is let go. */
+  get ready(): true | Promise<boolean> {
+    const ready = this.#setup.ready?.()
+    return ready === undefined ? true : unlessAborted(ready.then(yes), this.signal, false)
+  }
+
   /** A record, for its delivery. */
   read(message: KafkaMessage, reprocess: boolean): ReceivedMessage {
     return toReceived(this.topic, this.number, message, this.#setup.groupId(), this.#deliveredBy, reprocess)
@@ -153,14 +161,31 @@ export class Partition {
 
   /** Waits for a commit to be written. False: the wait was given up. The commit itself is not: the effect has happened. */
   committed(commit: boolean | Promise<boolean>): boolean | Promise<boolean> {
-    if (!(commit instanceof Promise)) return commit
-    const { signal } = this.#wait
-    return new Promise((resolve, reject) => {
-      const giveUp = (): void => resolve(false)
-      signal.addEventListener('abort', giveUp, { once: true })
-      commit.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
-    })
+    return commit instanceof Promise ? unlessAborted(commit, this.#wait.signal, false) : commit
   }
+
+  /** Waits for what gives leases back, unless the wait is given up: a lease runs out by itself. */
+  async released(...releases: readonly (void | Promise<void>)[]): Promise<void> {
+    const pending = releases.filter((release) => release instanceof Promise)
+    if (pending.length > 0) await unlessAborted(Promise.all(pending), this.#wait.signal, undefined)
+  }
+}
+
+/** What the work comes to, or `otherwise` as soon as the signal aborts. */
+function unlessAborted<Result, Otherwise>(
+  work: Promise<Result>,
+  signal: AbortSignal,
+  otherwise: Otherwise,
+): Promise<Result | Otherwise> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => resolve(otherwise)
+    signal.addEventListener('abort', giveUp, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp))
+  })
+}
+
+function yes(): true {
+  return true
 }
 
 /** Every record of a batch may listen. */

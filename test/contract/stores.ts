@@ -73,3 +73,31 @@ export class GatedStore implements ReplayStore {
     this.#memory.renew(...args)
   }
 }
+
+/** A replay store that goes silent: what it is asked then it never answers. */
+export class SilentStore implements ReplayStore {
+  /** what it does not answer */
+  readonly silent = new Set<'begin' | 'commit' | 'release'>()
+  /** what it was asked and did not answer */
+  readonly unanswered: string[] = []
+  readonly #memory = new MemoryReplayStore()
+
+  begin(...args: Parameters<MemoryReplayStore['begin']>): Promise<BeginResult> {
+    return this.#ask('begin', () => this.#memory.begin(...args))
+  }
+  commit(...args: Parameters<MemoryReplayStore['commit']>): Promise<'committed' | 'lost'> {
+    return this.#ask('commit', () => this.#memory.commit(...args))
+  }
+  release(...args: Parameters<MemoryReplayStore['release']>): Promise<void> {
+    return this.#ask('release', () => this.#memory.release(...args))
+  }
+  async renew(...args: Parameters<MemoryReplayStore['renew']>): Promise<void> {
+    this.#memory.renew(...args)
+  }
+
+  #ask<T>(verb: 'begin' | 'commit' | 'release', answer: () => T): Promise<T> {
+    if (!this.silent.has(verb)) return Promise.resolve(answer())
+    this.unanswered.push(verb)
+    return new Promise(() => undefined)
+  }
+}

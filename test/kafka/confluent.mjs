@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installWithApt, run, say } from '../../tools/brokers/apt.mjs'
-import { findProgram, cacheFolder } from '../../tools/brokers/programs.mjs'
+import { cacheFolder, findProgram } from '../../tools/brokers/programs.mjs'
 
 const VERSION = '1.10.1'
 const root = fileURLToPath(new URL('../..', import.meta.url))

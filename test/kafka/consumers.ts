@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import type { KafkaMessage } from 'kafkajs'
 import { expect, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { subscribe } from '../../src/events.ts'
@@ -55,6 +56,27 @@ export function consumerTests(open: OpenScene): void {
     await expect.poll(() => scene.committed()).toBe('7')
     expect([got, batches]).toEqual([['0', '1'], 1])
     expect(await scene.read(`${scene.topic}-dlt`, 5)).toHaveLength(5)
+  })
+
+  it.each(['eachMessage', 'eachBatch'] as const)('see headers of their own, and no token; %s', async (mode) => {
+    const scene = await open()
+    await scene.send([{ value: '0', headers: { a: 'b', list: ['1', '2'] } }, { value: '1' }])
+    const seen: unknown[] = []
+    const look = async (message: KafkaMessage): Promise<void> => {
+      const headers = message.headers ?? {}
+      seen.push(Reflect.ownKeys(headers), headers.queueauth, 'queueauth' in headers)
+      expect(Object.getPrototypeOf(headers)).toBe(Object.prototype)
+      expect(inspect(message, { depth: null, showHidden: true })).not.toMatch(/queueauth:|token:/)
+      // A copy, as frameworks hand it on, is still known.
+      expect(senderOf({ ...message, value: 'decoded', headers: { ...headers } })?.service).toBe('checkout')
+    }
+    await scene.consume(
+      mode === 'eachMessage'
+        ? { eachMessage: ({ message }) => look(message) }
+        : { eachBatch: async ({ batch }) => void (await Promise.all(batch.messages.map(look))) },
+    )
+    await expect.poll(() => scene.committed()).toBe('2')
+    expect(seen).toEqual([['a', 'list'], undefined, false, [], undefined, false])
   })
 
   it('are not called for a batch of bad records, and are not given it again', async () => {

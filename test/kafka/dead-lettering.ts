@@ -1,9 +1,27 @@
 import { expect, it, onTestFinished } from 'vitest'
+import { MAX_READ_HEADERS } from '../../adapters/kafka/message.ts'
 import { subscribe } from '../../src/events.ts'
 import { expectNothingPassed, type OpenScene } from './scene.ts'
 
 /** Where dead letters go, and what waits for them. */
 export function deadLetteringTests(open: OpenScene): void {
+  it('of a record with very many headers has some of them, and says so', async () => {
+    const scene = await open()
+    // kafkajs itself takes minutes for as many different names.
+    const many = Array<string>(10_000).fill('x')
+    await scene.send([{ key: 'k', value: 'bad', headers: { many, queueauth: 'no.to.ken' } }], { signed: false })
+    await scene.send([{ value: 'good' }])
+    const got: string[] = []
+    await scene.consume({ eachMessage: async ({ message }) => void got.push(String(message.value)) })
+    await expect.poll(() => scene.committed()).toBe('2')
+    const [letter] = await scene.read(`${scene.topic}-dlt`, 1)
+    expect([String(letter?.key), String(letter?.value), got]).toEqual(['k', 'bad', ['good']])
+    const { headers = {} } = letter ?? {}
+    expect(headers.many).toHaveLength(MAX_READ_HEADERS)
+    expect([headers.queueauth, headers['queueauth-headers-cut']].map(String)).toEqual(['no.to.ken', '2048'])
+    expect(String(headers['queueauth-offset'])).toBe('0')
+  })
+
   it('of a pattern of topics ends with the first letter: the dead-letter topics that match it get none of their own', async () => {
     const scene = await open()
     const [a, b] = [`${scene.topic}.a`, `${scene.topic}.b`]

@@ -4,7 +4,9 @@ import { Controller, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import {
   ClientKafka,
+  Ctx,
   EventPattern,
+  type KafkaContext,
   type KafkaOptions,
   MessagePattern,
   Payload,
@@ -15,7 +17,7 @@ import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@
 import type { Kafka } from 'kafkajs'
 import { lastValueFrom } from 'rxjs'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
+import { headersToForward, wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
 import { senderOf, unsignedHeaders } from '../../src/verdict.ts'
 import { Scene } from './scene.ts'
 
@@ -92,8 +94,13 @@ describe.skipIf(brokers === undefined)('NestJS on Kafka', () => {
       }
     }
     const events: unknown[] = []
+    const seen: unknown[] = []
+    const forwarded: number[] = []
     class Orders {
-      created(order: unknown): void {
+      created(order: unknown, context: KafkaContext): void {
+        const message = context.getMessage()
+        seen.push(senderOf(message)?.service, Object.keys(message.headers ?? {}))
+        forwarded.push(String(headersToForward(message as never).queueauth).split('.').length)
         events.push(order)
       }
       answer(question: { n: number }): { twice: number } {
@@ -112,6 +119,7 @@ describe.skipIf(brokers === undefined)('NestJS on Kafka', () => {
       Object.getOwnPropertyDescriptor(Orders.prototype, 'answer') as never,
     )
     Payload()(Orders.prototype, 'created', 0)
+    Ctx()(Orders.prototype, 'created', 1)
     Payload()(Orders.prototype, 'answer', 0)
     Controller()(Orders)
     class App {}
@@ -130,6 +138,7 @@ describe.skipIf(brokers === undefined)('NestJS on Kafka', () => {
     await lastValueFrom(client.emit(scene.topic, { id: 1 }))
     expect(await lastValueFrom(client.send(asked, { n: 21 }))).toEqual({ twice: 42 })
     await expect.poll(() => events).toEqual([{ id: 1 }])
+    expect([seen, forwarded]).toEqual([['checkout', []], [3]])
     const [letter] = await scene.read(`${scene.topic}-dlt`, 1)
     expect(String(letter?.value)).toBe('{"forged":true}')
     await client.close()

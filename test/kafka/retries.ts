@@ -1,6 +1,8 @@
-import type { Message } from 'kafkajs'
-import { expect, it } from 'vitest'
+import type { KafkaMessage, Message } from 'kafkajs'
+import { expect, it, onTestFinished } from 'vitest'
+import { headersToForward, wrapProducer } from '../../adapters/kafka/index.ts'
 import { releaseForRetry, senderOf } from '../../src/verdict.ts'
+import { Verifier } from '../../src/verifier.ts'
 import type { OpenScene } from './scene.ts'
 
 /** Records that an application passes on with their first sender's token, through a client that is not wrapped. */
@@ -21,8 +23,9 @@ export function retryTests(open: OpenScene): void {
           handled.push(`${message.value} in ${topic}`)
           if (handled.length > 2) return
           if (released) await releaseForRetry(message)
-          const { key, value, headers } = message
-          const copy = { key, value, headers } as Message
+          const { key, value } = message
+          const headers = { ...headersToForward(message), 'x-attempt': String(handled.length) }
+          const copy: Message = { key, value, headers }
           await scene.send([copy], { signed: false, topic: topic === retryTopic ? scene.topic : retryTopic })
         },
       },
@@ -39,6 +42,59 @@ export function retryTests(open: OpenScene): void {
     expect(handled).toEqual(released ? [...once, `x in ${scene.topic}`] : once)
     expect(skipped).toEqual(released ? [] : [`duplicate in ${scene.topic}`])
   })
+
+  const passers: [string, (message: KafkaMessage) => Message][] = [
+    ['the record itself', (message) => message],
+    ['a spread copy', (message) => ({ ...message, headers: { ...message.headers, 'x-attempt': '2' } })],
+    ['its headers', ({ key, value, headers = {} }) => ({ key, value, headers })],
+    [
+      'its headers and more',
+      (message) => ({ value: message.value, headers: { ...headersToForward(message), 'x-attempt': '2' } }),
+    ],
+  ]
+
+  it.each(passers)(
+    'go through a producer that keeps tokens as %s, and are handled; as others see them',
+    async (_what, pass) => {
+      const scene = await open({ queues: { '*-retry': { destinations: ['kafka:orders-*'] } } })
+      const retryTopic = `${scene.topic}-retry`
+      await scene.createTopic(retryTopic)
+      const producer = wrapProducer(scene.kafka().producer(), scene.keys.signer, { preserveToken: true })
+      onTestFinished(() => producer.disconnect())
+      await producer.connect()
+      await scene.send([
+        { value: 'one by one', headers: { a: 'b' } },
+        { value: 'a batch', headers: { a: 'b' } },
+      ])
+      const tokens = (await scene.read(scene.topic, 2)).map(({ headers }) => String(headers?.queueauth))
+      for (const [value, mode] of [
+        ['one by one', 'eachMessage'],
+        ['a batch', 'eachBatch'],
+      ] as const) {
+        const handle = async (message: KafkaMessage): Promise<void> => {
+          if (String(message.value) === value) await producer.send({ topic: retryTopic, messages: [pass(message)] })
+        }
+        await scene.consume(
+          mode === 'eachMessage'
+            ? { eachMessage: ({ message }) => handle(message) }
+            : { eachBatch: async ({ batch }) => void (await Promise.all(batch.messages.map(handle))) },
+          // A replay store of its own: each of the two is to handle both.
+          { groupId: `${mode}-${scene.topic}`, verifier: new Verifier({ keys: scene.keys.keys }) },
+        )
+        await expect.poll(() => scene.committed(`${mode}-${scene.topic}`)).toBe('2')
+      }
+      const passed = await scene.read(retryTopic, 2)
+      expect(passed.map(({ headers }) => String(headers?.queueauth))).toEqual(tokens)
+      const got: unknown[] = []
+      await scene.consume(
+        { eachMessage: async ({ message }) => void got.push(String(message.value), senderOf(message)?.destination) },
+        { topic: retryTopic, groupId: `retry-${scene.topic}` },
+      )
+      await expect
+        .poll(() => got)
+        .toEqual(['one by one', 'a batch'].flatMap((value) => [value, `kafka:${scene.topic}`]))
+    },
+  )
 
   it('are refused in a topic of the same group whose policy does not expect them', async () => {
     const scene = await open({ queues: { '*-retry': { destinations: ['kafka:orders-*'] } } })

@@ -146,12 +146,41 @@ async function prepare(title: string, newKafka: () => Kafka, admin: Admin): Prom
 /** The one of the project the command is run in, wherever the command itself is installed. */
 function loadKafkajs(): Kafkajs {
   process.env.KAFKAJS_NO_PARTITIONER_WARNING ??= '1'
+  const require = createRequire(join(process.cwd(), 'package.json'))
+  let kafkajs: Kafkajs
   try {
-    return createRequire(join(process.cwd(), 'package.json'))('kafkajs') as Kafkajs
+    kafkajs = require('kafkajs') as Kafkajs
   } catch (error) {
     throw new CommandError('kafkajs is not installed in this folder', {
       hint: 'run `npm install kafkajs`',
       cause: error,
     })
+  }
+  mendTimers(require)
+  return kafkajs
+}
+
+/** What is used of kafkajs's queue of requests, one a connection. */
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  readonly throttledUntil: number
+  scheduleCheckPendingRequests(): void
+}
+
+/**
+ * kafkajs 2.2.4 sets a timer when nothing waits and nothing is throttled, again and again, and with a negative time, of
+ * which Node.js 24 warns (docs/kafka.md). No setting keeps it from that, so in this program it is not set.
+ */
+function mendTimers(require: NodeJS.Require): void {
+  let queue: { readonly prototype: RequestQueue }
+  try {
+    queue = require('kafkajs/src/network/requestQueue') as typeof queue
+  } catch {
+    // Another version, with other files.
+    return
+  }
+  const { scheduleCheckPendingRequests: schedule } = queue.prototype
+  queue.prototype.scheduleCheckPendingRequests = function () {
+    if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
   }
 }

@@ -1,8 +1,19 @@
 import { describe, expect, it } from 'vitest'
 import type { KafkaMessage } from '../../../adapters/kafka/client.ts'
 import { FORMS } from '../../../adapters/kafka/dead-letter-form.ts'
-import { setToken, snapshot, toMessage, toReceived, toView } from '../../../adapters/kafka/message.ts'
-import { createDeadLetter } from '../../../src/dead-letter.ts'
+import { guardEachMessage } from '../../../adapters/kafka/each-message.ts'
+import type { KafkaRecord } from '../../../adapters/kafka/index.ts'
+import {
+  isCut,
+  MAX_READ_HEADERS,
+  setToken,
+  snapshot,
+  toMessage,
+  toReceived,
+  toView,
+} from '../../../adapters/kafka/message.ts'
+import { Partition } from '../../../adapters/kafka/partition.ts'
+import { createDeadLetter, type DeadLetter } from '../../../src/dead-letter.ts'
 import { Admission } from '../../../src/guard.ts'
 import { testKeys } from '../../../src/testing.ts'
 import { unsignedHeaders } from '../../../src/verdict.ts'
@@ -86,7 +97,7 @@ describe('records', () => {
     const received = toReceived('orders', 0, full, 'billing')
     const verified = verifier.check(received) as Verified
     const view = toView(full, received, new Admission({ outcome: 'unsigned' }, verified))
-    expect(Object.keys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'queueauth', 'traceparent'])
+    expect(Reflect.ownKeys(view.headers ?? {}).sort()).toEqual(['a', 'content-type', 'traceparent'])
     expect(Object.keys(unsignedHeaders(view)).sort()).toEqual(['content-encoding', 'x-admin'])
     expect([view.offset, view.timestamp, String(view.key)]).toEqual(['7', '1', 'k'])
     expect(Object.getPrototypeOf(view.headers)).toBe(Object.prototype)
@@ -143,5 +154,69 @@ describe('dead letters', () => {
     expect(Object.keys(bare?.message.headers ?? {})).not.toContain('queueauth-detail')
     expect([full, bare, compressed, pointer].map((form) => form?.compressed)).toEqual([false, false, true, false])
     expect(JSON.parse(String(pointer?.message.value))).toEqual({ topic: 'orders', partition: 3, offset: '7' })
+  })
+})
+
+describe('a record with very many headers', () => {
+  /** Counts what is asked of it. */
+  function counted(count: number, rest: object): { headers: object; asked: () => number } {
+    let asked = 0
+    const target: object = {
+      ...Object.fromEntries(Array.from({ length: count }, (_, index) => [`h${index}`, VALUE])),
+      ...rest,
+    }
+    const note = <Result>(result: Result): Result => {
+      asked++
+      return result
+    }
+    const headers = new Proxy(target, {
+      get: (...args) => note(Reflect.get(...args)),
+      has: (...args) => note(Reflect.has(...args)),
+      getOwnPropertyDescriptor: (...args) => note(Reflect.getOwnPropertyDescriptor(...args)),
+    })
+    return { headers, asked: () => asked }
+  }
+  const VALUE = Buffer.from('x')
+
+  it.each([
+    ['a bad token', () => ({ queueauth: Buffer.from('no.to.ken') })],
+    ['a captured token', () => signed({ value: 'v' }).headers as object],
+    ['no token', () => ({})],
+    ['names that every object inherits', () => ({ queueauth: VALUE, constructor: Array(100_000).fill(VALUE) })],
+  ])('is judged and dead-lettered by a look at some of them; with %s', async (_what, rest) => {
+    const look = async (count: number): Promise<number> => {
+      const { headers, asked } = counted(count, rest())
+      const letters: DeadLetter<KafkaRecord>[] = []
+      const partition = new Partition('orders', 0, {
+        verifier,
+        options: { onVerdict: () => undefined },
+        groupId: () => 'billing',
+        leaseSignal: () => new AbortController().signal,
+        storeDeadLetter: async (letter) => void letters.push(letter),
+      })
+      const message = { ...arrived({ value: 'changed' }), headers }
+      const heartbeat = async (): Promise<void> => undefined
+      const payload = { topic: 'orders', partition: 0, message, heartbeat }
+      await guardEachMessage(payload, async () => expect.unreachable(), partition, undefined)
+      expect(letters).toHaveLength(1)
+      for (const form of FORMS) {
+        const { headers: written = {} } = form(letters[0] as DeadLetter<KafkaRecord>).message
+        expect(Object.keys(written).length).toBeLessThan(MAX_READ_HEADERS + 20)
+        if (!('queueauth-pointer' in written)) expect(Object.keys(written)).toContain('queueauth-headers-cut')
+      }
+      return asked()
+    }
+    const few = await look(10_000)
+    expect(few).toBeLessThan(40 * MAX_READ_HEADERS)
+    expect(await look(100_000)).toBe(few)
+  })
+
+  it('shows its token, and as many values of a list as are looked at', () => {
+    const list = Array(100_000).fill(VALUE)
+    const headers = { list, more: VALUE, queueauth: VALUE }
+    const { token, headers: seen = {} } = toReceived('orders', 0, { ...arrived({ value: 'v' }), headers }, undefined)
+    expect(token).toBe(VALUE)
+    expect([(seen.list as unknown[]).length, 'more' in seen]).toEqual([MAX_READ_HEADERS, false])
+    expect([isCut(headers), isCut({ list: list.slice(0, MAX_READ_HEADERS) }), isCut({})]).toEqual([true, false, false])
   })
 })
