@@ -150,6 +150,9 @@ export function parseToken(value: unknown): Token | TokenFault {
 /** The most JOSE headers that are remembered. There is one for each key that signs, and each kind of token. */
 const MAX_KNOWN_HEADERS = 1024
 
+/** Longer than any header of an algorithm there is: others are read and forgotten, since anyone can make them up. */
+const MAX_KNOWN_HEADER_LENGTH = 256
+
 /** {@link parseToken} for many tokens: what they have in common is read once. */
 export class TokenReader {
   readonly #headers = new Map<string, JoseHeader>()
@@ -223,7 +226,7 @@ export class TokenReader {
     const known = this.#headers.get(part)
     if (known !== undefined) return known
     const header = parseHeader(part)
-    if ('code' in header) return header
+    if ('code' in header || part.length > MAX_KNOWN_HEADER_LENGTH) return header
     if (this.#headers.size >= MAX_KNOWN_HEADERS) this.#headers.clear()
     this.#headers.set(part, header)
     return header

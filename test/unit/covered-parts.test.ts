@@ -4,50 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { digestParts, isCoverableName } from '../../src/covered-parts.ts'
 import type { CoveredProperties, Headers, HeaderValue } from '../../src/message.ts'
 import { setupErrorOf } from './keys/helpers.ts'
-
-/** The preimage, written down a second time from docs/spec.md in another manner. */
-function preimage(properties: CoveredProperties, headers: Headers, names: readonly string[]): Buffer {
-  const { key, type, contentType, contentEncoding, replyTo, correlationId, messageId, appId } = properties
-  const parts: [string, HeaderValue][] = [
-    ['@key', key],
-    ['@type', type],
-    ['@content-type', contentType],
-    ['@content-encoding', contentEncoding],
-    ['@reply-to', replyTo],
-    ['@correlation-id', correlationId],
-    ['@message-id', messageId],
-    ['@app-id', appId],
-    ...names.map((name): [string, HeaderValue] => [name, headers[name]]),
-  ]
-  const part = ([name, value]: [string, HeaderValue]): Buffer =>
-    Buffer.concat([
-      sized(name),
-      value === undefined ? Buffer.of(0) : Buffer.concat([Buffer.of(1), sized(typed(value))]),
-    ])
-  return Buffer.concat([Buffer.from('queueauth-v1/parts\0'), uint32(parts.length), ...parts.map(part)])
-}
-
-function typed(value: HeaderValue): Buffer {
-  if (value === null) return Buffer.from('z')
-  if (typeof value === 'boolean') return Buffer.from(value ? 't' : 'f')
-  if (typeof value === 'number') return Buffer.concat([Buffer.from('n'), sized(JSON.stringify(value))])
-  if (typeof value === 'string' || value instanceof Uint8Array) return Buffer.concat([Buffer.from('b'), sized(value)])
-  if (Array.isArray(value)) return Buffer.concat([Buffer.from('l'), uint32(value.length), ...value.map(typed)])
-  const members = Object.entries(value as Headers).sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-  const pairs = members.flatMap(([name, member]) => [sized(name), typed(member)])
-  return Buffer.concat([Buffer.from('m'), uint32(members.length), ...pairs])
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
-}
-
-function sized(value: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(value as string)
-  return Buffer.concat([uint32(bytes.length), bytes])
-}
+import { preimage } from './preimage.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 6 }).filter((value) => value.isWellFormed())
 const leaf: fc.Arbitrary<HeaderValue> = fc.oneof(
@@ -188,6 +145,11 @@ describe('the digest of the covered parts', () => {
     ['a Date within a table within a list', [{ at: new Date(0) }]],
     ['a table whose prototype is bytes', Object.create(Buffer.from('abc'))],
     ['17 levels', Array.from({ length: 17 }).reduce((inner) => [inner], 'x')],
+    ['17 tables', Array.from({ length: 17 }).reduce((inner) => ({ inner }), 'x')],
+    [
+      'lists and tables, 17 of both',
+      Array.from({ length: 17 }).reduce((inner, _, n) => (n % 2 ? [inner] : { inner }), 'x'),
+    ],
   ])('%s is refused, and the error names the header', (_, bad) => {
     const error = setupErrorOf(() => digestParts({}, { 'x-when': bad as HeaderValue }, ['x-when']))
     expect(error?.code).toBe('header-unsupported')
