@@ -24,7 +24,6 @@ import type { ReceivedMessage } from './message.ts'
 import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
-import { quote } from './text.ts'
 import { type CommonClaims, isFault, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Verified } from './verified.ts'
@@ -174,7 +173,8 @@ export class Verifier {
     if (key === undefined) {
       if (this.#keys.stale)
         return deferred('keys-unavailable', 'the key is unknown, but the authorized keys are out of date')
-      return rejected('key-unknown', `no authorized key has the id of the one that signed it as ${quote(claims.iss)}`)
+      // Not even the service is named: the one who made the token up chose it.
+      return rejected('key-unknown', 'no authorized key has the id that the token names')
     }
     // 4: not revoked, and an algorithm that its lines allow
     if (snapshot.isRevoked(key)) return rejected('key-revoked', `key ${key.fingerprint} is revoked`)
