@@ -5,13 +5,15 @@ import type { MerkleHasher } from './batch/merkle.ts'
 import type { ProvenTree } from './batch/proven-tree.ts'
 import { MAX_HEADERS, type PartsDigester } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
-import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
+import type { Algorithm } from './keys/algorithms.ts'
 import { isReservedHeader, type ReceivedMessage } from './message.ts'
 import type { ResolvedPolicy } from './policy.ts'
 import type { RejectCode } from './reasons.ts'
 import { quote } from './text.ts'
 import type { BatchToken, Claims, CommonClaims } from './token.ts'
 import type { Deferred, Rejected } from './verdict.ts'
+
+export { algorithmOf } from './keys/algorithms.ts'
 
 /** The checks of a message by themselves. The order they run in is written in verifier.ts. */
 
@@ -39,12 +41,6 @@ export function checkTime(
     return rejected('message-expired', expiredDetail(claims.exp * 1000))
   }
   return undefined
-}
-
-/** `EdDSA` means the same for an Ed25519 key (RFC 9864), and most stock libraries write only that. */
-export function algorithmOf(alg: string): Algorithm | undefined {
-  if (alg === 'EdDSA') return 'Ed25519'
-  return isAlgorithm(alg) ? alg : undefined
 }
 
 /**

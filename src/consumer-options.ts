@@ -1,4 +1,5 @@
 import type { DeadLetter } from './dead-letter.ts'
+import { FUNCTION, type OptionRules, oneOfOrFunction } from './option-check.ts'
 import type { Rejected, Verdict } from './verdict.ts'
 
 /** What becomes of a rejected message. */
@@ -18,4 +19,11 @@ export interface ConsumerOptions<Native = unknown> {
   readonly deadLetter?: (letter: DeadLetter<Native>) => Promise<void>
   /** hears every verdict; what it throws becomes a process warning */
   readonly onVerdict?: (verdict: Verdict, message: Native) => void
+}
+
+/** For {@link checkOptions}: what every consumer can be told. */
+export const CONSUMER_RULES: OptionRules<ConsumerOptions<never>> = {
+  onRejected: oneOfOrFunction('dead-letter', 'reject', 'acknowledge'),
+  deadLetter: FUNCTION,
+  onVerdict: FUNCTION,
 }

@@ -1,6 +1,7 @@
-import type { ConsumerOptions } from './consumer-options.ts'
+import { CONSUMER_RULES, type ConsumerOptions } from './consumer-options.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
 import type { CoveredProperties, Headers, HeaderValue, ReceivedMessage } from './message.ts'
+import { ABORT_SIGNAL, checkOptions, type OptionRules } from './option-check.ts'
 import { Inspection, mark } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 import { splitHeaders } from './view.ts'
@@ -23,6 +24,13 @@ export interface HandledMessage {
   readonly headers: Readonly<Record<string, HeaderValue>>
 }
 
+type HandlerOptions = ConsumerOptions<ReceivedMessage> & {
+  /** when it aborts, held messages are released: they stay unsettled */
+  readonly signal?: AbortSignal
+}
+
+const OPTIONS: OptionRules<HandlerOptions> = { ...CONSUMER_RULES, signal: ABORT_SIGNAL }
+
 const NO_BROKER_HEADERS: ReadonlySet<string> = new Set()
 
 /**
@@ -34,14 +42,16 @@ const NO_BROKER_HEADERS: ReadonlySet<string> = new Set()
  * ```ts
  * await guardHandler({ message, acknowledge: () => job.done() }, verifier, handle, { deadLetter: (letter) => store(letter) })
  * ```
+ *
+ * @throws SetupError `option-invalid`, as a rejection
  */
 export async function guardHandler(
   delivery: PlainDelivery,
   verifier: Verifier,
   handler: (message: HandledMessage) => void | Promise<void>,
-  options: ConsumerOptions<ReceivedMessage> & { readonly signal?: AbortSignal },
+  options: HandlerOptions,
 ): Promise<Outcome> {
-  const guard = new Guard<ReceivedMessage>(verifier, options)
+  const guard = new Guard<ReceivedMessage>(verifier, checkOptions('guardHandler', options, OPTIONS))
   const message = snapshot(delivery.message)
   const guarded: Delivery<ReceivedMessage> = {
     received: message,

@@ -127,7 +127,7 @@ export function isDestination(text: string): boolean {
 }
 
 /** The protected header, encoded once a key. */
-export function encodeHeader(alg: Algorithm, kid: string, typ: string = TOKEN_TYPE): string {
+export function encodeHeader(alg: Algorithm | 'EdDSA', kid: string, typ: string = TOKEN_TYPE): string {
   return Buffer.from(`{"alg":"${alg}","typ":"${typ}","kid":"${kid}"}`, 'latin1').toString('base64url')
 }
 

@@ -1,5 +1,6 @@
 import type { JSONWebKeySet } from 'jose'
 import { SetupError } from '../errors.ts'
+import { ANYTHING, checkOptions, FUNCTION, type OptionRules, TEXT } from '../option-check.ts'
 import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
 import { type DirectoryOptions, KeyDirectory } from './key-directory.ts'
@@ -17,6 +18,27 @@ export interface ParseOptions {
   readonly revokedKeys?: string
   /** what to call that one: `revoked_keys` */
   readonly revokedKeysFile?: string
+}
+
+const PARSE_RULES: OptionRules<ParseOptions> = { file: TEXT, revokedKeys: TEXT, revokedKeysFile: TEXT }
+
+// Durations are checked where they are read.
+const DIRECTORY_RULES: OptionRules<DirectoryOptions> = {
+  pollSeconds: ANYTHING,
+  staleAfterSeconds: ANYTHING,
+  cooldownSeconds: ANYTHING,
+  expiryNoticeDays: { must: 'a number of days, 0 or more', fits: (value) => typeof value === 'number' && value >= 0 },
+  onError: FUNCTION,
+}
+
+const JWKS_RULES: OptionRules<JwksOptions> = { serviceOf: FUNCTION }
+
+const REMOTE_RULES: OptionRules<RemoteJwksOptions> = {
+  ...JWKS_RULES,
+  pollSeconds: ANYTHING,
+  cooldownSeconds: ANYTHING,
+  staleAfterSeconds: ANYTHING,
+  onError: FUNCTION,
 }
 
 type Source = KeySource & { health?(): KeyHealth; close?(): void }
@@ -55,8 +77,9 @@ export class AuthorizedKeys implements KeySource {
    *   `key-private-in-public-place`, `key-malformed`, `key-type-unsupported`, `key-too-weak`; `option-invalid` for what is
    *   no string
    */
-  static parse(text: string, options: ParseOptions = {}): AuthorizedKeys {
-    if (typeof text !== 'string' || typeof (options.revokedKeys ?? '') !== 'string') {
+  static parse(text: string, given: ParseOptions = {}): AuthorizedKeys {
+    const options = checkOptions('AuthorizedKeys.parse', given, PARSE_RULES)
+    if (typeof text !== 'string') {
       throw new SetupError('option-invalid', "parse() takes texts: read the files with the encoding 'utf8'")
     }
     const allows = parseLines(text, options.file ?? 'authorized_keys')
@@ -82,7 +105,8 @@ export class AuthorizedKeys implements KeySource {
    *   `key-*`; `option-invalid`
    */
   static async fromDirectory(directory: string, options: DirectoryOptions = {}): Promise<AuthorizedKeys> {
-    return new AuthorizedKeys(await KeyDirectory.open(directory, options))
+    const checked = checkOptions('AuthorizedKeys.fromDirectory', options, DIRECTORY_RULES)
+    return new AuthorizedKeys(await KeyDirectory.open(directory, checked))
   }
 
   /**
@@ -118,12 +142,14 @@ export class AuthorizedKeys implements KeySource {
     options: RemoteJwksOptions = {},
   ): AuthorizedKeys | Promise<AuthorizedKeys> {
     if (typeof source === 'string' || source instanceof URL) return openRemote(source)
-    const { allows, missing } = allowsOfJwks(source, new Policy(servicePolicy), options, 'JWKS')
+    const ofSet = checkOptions<JwksOptions>('AuthorizedKeys.fromJwks', options, JWKS_RULES)
+    const { allows, missing } = allowsOfJwks(source, new Policy(servicePolicy), ofSet, 'JWKS')
     if (missing !== undefined) throw missing
     return new AuthorizedKeys({ snapshot: createSnapshot(allows, new Set()) })
 
     async function openRemote(url: URL | string): Promise<AuthorizedKeys> {
-      return new AuthorizedKeys(await RemoteJwks.open(url, new Policy(servicePolicy), options))
+      const ofUrl = checkOptions('AuthorizedKeys.fromJwks', options, REMOTE_RULES)
+      return new AuthorizedKeys(await RemoteJwks.open(url, new Policy(servicePolicy), ofUrl))
     }
   }
 

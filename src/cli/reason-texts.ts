@@ -20,7 +20,7 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
   'token-malformed': [
     'Not a token of the wire format.',
     'A hop that rewrites or cuts headers, another library under the same name, an attacker.',
-    "If it is all of one producer's, compare the header it sends with the one that arrives.",
+    "The detail names the offence and its place: the claim or header member, an escape, white space at which character, or what a hop made of it (quotes, base64 once more, a line end, Bearer). If it is all of one producer's, compare the header it sends with the one that arrives.",
   ],
   'version-unsupported': [
     'A token of a later version.',
@@ -78,7 +78,7 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
     'Compare the bytes. If a proxy changes bodies, sign behind it.',
   ],
   'headers-mismatch': [
-    'A signed header or property was changed, added or removed, or a queueauth-* header is there.',
+    'A signed header or property was changed, added or removed, a queueauth-* header is there, or there is more than the limits of the wire format allow.',
     'A hop that rewrites headers; tampering; a dead letter sent back as it is.',
     'Tell producers to leave such headers out with unsignedHeaders. Remove queueauth-* from what you re-drive.',
   ],
