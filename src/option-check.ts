@@ -76,16 +76,25 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 function nearest(name: string, names: readonly string[]): string | undefined {
   const wanted = name.toLowerCase()
   let found: string | undefined
-  let least = Math.max(2, Math.floor(name.length / 3)) + 1
+  let least = Number.POSITIVE_INFINITY
   for (const candidate of names) {
     const other = candidate.toLowerCase()
-    const isPart = wanted.length > 3 && (other.startsWith(wanted) || wanted.startsWith(other))
+    const isPart = wanted.length > 3 && (other.includes(wanted) || wanted.includes(other))
     const distance = isPart ? 1 : editDistance(wanted, other)
-    if (distance >= least) continue
-    least = distance
+    if (distance > Math.max(2, wanted.length / 2)) continue
+    // Names mostly begin right.
+    const unlikeness = distance - commonBeginning(wanted, other) / 2
+    if (unlikeness >= least) continue
+    least = unlikeness
     found = candidate
   }
   return found
+}
+
+function commonBeginning(one: string, other: string): number {
+  let length = 0
+  while (length < one.length && one[length] === other[length]) length++
+  return length
 }
 
 /** How many letters to add, leave out or replace (Levenshtein). Names are cut, since anyone may write long ones. */

@@ -12,6 +12,7 @@ import { signData } from './keys/signatures.ts'
 import type { Message } from './message.ts'
 import {
   ANYTHING,
+  above0,
   checkOptions,
   FUNCTION,
   type OptionRules,
@@ -78,8 +79,7 @@ const KEY_RULES: OptionRules<SignerKeyOptions> = { ...SIGNER_RULES, passphrase: 
 
 const FILE_RULES: OptionRules<SignerFileOptions> = {
   ...KEY_RULES,
-  // checked by the file, as everywhere
-  pollSeconds: ANYTHING,
+  pollSeconds: above0('seconds', 86_400),
   onError: FUNCTION,
 }
 

@@ -1,6 +1,6 @@
 import type { JSONWebKeySet } from 'jose'
 import { SetupError } from '../errors.ts'
-import { ANYTHING, checkOptions, FUNCTION, type OptionRules, TEXT } from '../option-check.ts'
+import { above0, checkOptions, FUNCTION, type OptionRules, TEXT } from '../option-check.ts'
 import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
 import { type DirectoryOptions, KeyDirectory } from './key-directory.ts'
@@ -22,11 +22,12 @@ export interface ParseOptions {
 
 const PARSE_RULES: OptionRules<ParseOptions> = { file: TEXT, revokedKeys: TEXT, revokedKeysFile: TEXT }
 
-// Durations are checked where they are read.
+const DURATION = above0('seconds', 86_400)
+
 const DIRECTORY_RULES: OptionRules<DirectoryOptions> = {
-  pollSeconds: ANYTHING,
-  staleAfterSeconds: ANYTHING,
-  cooldownSeconds: ANYTHING,
+  pollSeconds: DURATION,
+  staleAfterSeconds: DURATION,
+  cooldownSeconds: DURATION,
   expiryNoticeDays: { must: 'a number of days, 0 or more', fits: (value) => typeof value === 'number' && value >= 0 },
   onError: FUNCTION,
 }
@@ -35,9 +36,9 @@ const JWKS_RULES: OptionRules<JwksOptions> = { serviceOf: FUNCTION }
 
 const REMOTE_RULES: OptionRules<RemoteJwksOptions> = {
   ...JWKS_RULES,
-  pollSeconds: ANYTHING,
-  cooldownSeconds: ANYTHING,
-  staleAfterSeconds: ANYTHING,
+  pollSeconds: DURATION,
+  cooldownSeconds: DURATION,
+  staleAfterSeconds: DURATION,
   onError: FUNCTION,
 }
 
