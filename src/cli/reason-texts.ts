@@ -18,9 +18,9 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
     'Treat it as hostile; look at who publishes there.',
   ],
   'token-malformed': [
-    'Not a token of the wire format.',
+    'Not a token of the wire format. The detail names the offence and its place.',
     'A hop that rewrites or cuts headers, another library under the same name, an attacker.',
-    "The detail names the offence and its place: the claim or header member, an escape, white space at which character, or what a hop made of it (quotes, base64 once more, a line end, Bearer). If it is all of one producer's, compare the header it sends with the one that arrives.",
+    "If it is all of one producer's, compare the header it sends with the one that arrives.",
   ],
   'version-unsupported': [
     'A token of a later version.',

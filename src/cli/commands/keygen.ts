@@ -10,7 +10,7 @@ import { CommandError, hint, print, printJson, say } from '../output.ts'
 interface KeygenOptions {
   readonly queues?: string
   readonly out: string
-  readonly alg: Algorithm | 'EdDSA'
+  readonly alg: Algorithm
   readonly json?: true
 }
 
@@ -21,9 +21,7 @@ export function keygenCommand(): Command {
     .argument('<service>', 'the name that the service signs as, such as checkout')
     .option('--queues <patterns>', 'the queues it may publish to, such as "orders.*,invoices"')
     .option('--out <dir>', 'where to write <service>.key', '.')
-    .addOption(
-      new Option('--alg <name>', 'the signature algorithm').choices([...ALGORITHMS, 'EdDSA']).default('Ed25519'),
-    )
+    .addOption(new Option('--alg <name>', 'the signature algorithm').choices(ALGORITHMS).default('Ed25519'))
     .option('--json', 'print JSON in place of the line')
     .addHelpText(
       'after',
@@ -40,7 +38,7 @@ A "/" in a service's name is a "+" in the name of its file.`,
 async function keygen(service: string, { queues, out, alg, json }: KeygenOptions): Promise<void> {
   checkService(service)
   const { patterns } = parseQueues(queues, service)
-  const privateKey = generatePrivateKey(alg === 'EdDSA' ? 'Ed25519' : alg)
+  const privateKey = generatePrivateKey(alg)
   const signer = Signer.fromKey(privateKey, { service, algorithm: alg })
   const line = signer.authorizedKeysLine(patterns)
   const path = join(out, `${service.replaceAll('/', '+')}.key`)
@@ -55,9 +53,7 @@ async function keygen(service: string, { queues, out, alg, json }: KeygenOptions
     print(line)
     if (process.stdout.isTTY) hint(`that line belongs into the authorized_keys file of whoever consumes ${queues}`)
   }
-  if (alg === 'RS256' || alg === 'EdDSA') {
-    hint(`sign with Signer.fromFile(path, { service: '${service}', algorithm: '${alg}' })`)
-  }
+  if (alg === 'RS256') hint(`sign with Signer.fromFile(path, { service: '${service}', algorithm: 'RS256' })`)
 }
 
 async function writePrivateKey(path: string, pem: string | Buffer): Promise<void> {
