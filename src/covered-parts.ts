@@ -244,11 +244,13 @@ class PartsWriter {
       this.#count(1)
       if (table[name] !== undefined) names.push(name)
     }
+    // Ill-formed names first: several of them have the same octets.
+    if (!names.every((name) => name.isWellFormed())) throw this.#unsupported(ILL_FORMED)
     sortByOctets(names)
     this.#writer.ascii(TAG.table)
     this.#writer.uint32(names.length)
     for (const name of names) {
-      this.#text(name, 'a table key holds a lone surrogate')
+      this.#text(name, ILL_FORMED)
       this.#value(table[name], depth + 1)
     }
   }
@@ -266,12 +268,20 @@ class PartsWriter {
   }
 }
 
+const ILL_FORMED = 'a table key holds a lone surrogate'
+
 const SURROGATE = /[\ud800-\udfff]/
 
 /** Ascending by their UTF-8, which is the order of their UTF-16 unless there are surrogates. */
 function sortByOctets(names: string[]): void {
-  if (!names.some((name) => SURROGATE.test(name))) names.sort()
-  else names.sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))
+  if (!names.some((name) => SURROGATE.test(name))) {
+    names.sort()
+    return
+  }
+  // One character an octet, so that they are compared as they stand.
+  const byOctets = new Map(names.map((name) => [Buffer.from(name).toString('latin1'), name]))
+  const sorted = [...byOctets.keys()].sort()
+  for (const [index, octets] of sorted.entries()) names[index] = byOctets.get(octets) as string
 }
 
 type Table = { readonly [name: string]: HeaderValue }

@@ -90,6 +90,9 @@ function percentDecoded(text: string): string | undefined {
   }
 }
 
+const MOST_PARTS = 7
+const MOST_LEVELS = 16
+
 /** What the parts are called. */
 export const HEADER_PART = 'part 1 (the header)'
 export const CLAIMS_PART = 'part 2 (the claims)'
@@ -102,7 +105,9 @@ export function describeText(text: string): string {
   if (/^[[{]/.test(text)) return 'it looks like JSON; a token is in compact form, three parts joined by dots'
   if (text.includes(','))
     return `it has a comma at character ${text.indexOf(',') + 1}, as if several values were joined`
-  const parts = text.split('.')
+  // No more of them than are told apart.
+  const parts = text.split('.', MOST_PARTS)
+  if (parts.length === MOST_PARTS) return `it has more than ${MOST_PARTS - 1} parts; three, joined by dots, are needed`
   if (parts.length === 5) return 'it has five parts, as an encrypted token (JWE) has; three are needed'
   if (parts.length !== 3)
     return `it has ${parts.length} ${parts.length === 1 ? 'part' : 'parts'}; three, joined by dots, are needed`
@@ -146,6 +151,7 @@ function describeJson(name: string, text: string, knownNames: readonly string[])
   const scan = scanJson(text)
   const within = scan.member !== undefined && knownNames.includes(scan.member) ? `, in ${scan.member}` : ''
   if (scan.fault !== undefined) return `${name} has ${scan.fault} at character ${scan.at + 1}${within}`
+  if (scan.depth > MOST_LEVELS) return `${name} is nested too deep`
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -154,24 +160,28 @@ function describeJson(name: string, text: string, knownNames: readonly string[])
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return `${name} is ${kindOf(value)}, and no JSON object`
-  const twice = scan.members.find((member, index) => scan.members.indexOf(member) !== index)
+  const twice = firstTwice(scan.starts)
   if (twice !== undefined) return `${name} has ${knownNames.includes(twice) ? `the member ${twice}` : 'a member'} twice`
-  const written = rewritten(value)
-  const at = written === undefined ? -1 : [...text].findIndex((character, index) => character !== written[index])
-  if (at < 0) return `${name} is nested too deep`
+  const at = firstDifference(text, JSON.stringify(value))
   const member = scan.starts.findLast(([, start]) => start <= at)?.[0]
   const where = member !== undefined && knownNames.includes(member) ? `, in ${member}` : ''
   return `${name} has something that is not written as JSON.stringify writes it at character ${at + 1}${where}: a number in plain digits is needed`
 }
 
-/** As a strict text would be written; undefined where it is nested too deep for that. */
-function rewritten(value: unknown): string | undefined {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    // Nested so deep that writing it exhausts the stack.
-    return undefined
+/** The first name that stands there a second time. */
+function firstTwice(members: readonly (readonly [name: string, start: number])[]): string | undefined {
+  const seen = new Set<string>()
+  for (const [name] of members) {
+    if (seen.has(name)) return name
+    seen.add(name)
   }
+  return undefined
+}
+
+function firstDifference(one: string, other: string): number {
+  let at = 0
+  while (at < one.length && one[at] === other[at]) at++
+  return at
 }
 
 interface Scan {
@@ -180,15 +190,15 @@ interface Scan {
   at: number
   /** the member of the object that it is in */
   member: string | undefined
-  /** the names of the members, as often as they stand there */
-  readonly members: string[]
-  /** and where their values begin */
+  /** the names of the members, as often as they stand there, and where their values begin */
   readonly starts: [string, number][]
+  /** how deep it nests at most */
+  depth: number
 }
 
 /** Walks over a text that may be JSON: white space outside of strings, escapes, characters beyond printable ASCII. */
 function scanJson(text: string): Scan {
-  const scan: Scan = { fault: undefined, at: 0, member: undefined, members: [], starts: [] }
+  const scan: Scan = { fault: undefined, at: 0, member: undefined, starts: [], depth: 0 }
   let depth = 0
   let opened = -1
   for (let at = 0; at < text.length; at++) {
@@ -199,12 +209,11 @@ function scanJson(text: string): Scan {
       if (character !== '"') continue
       if (depth === 1 && text.charAt(at + 1) === ':') {
         scan.member = text.slice(opened + 1, at)
-        scan.members.push(scan.member)
         scan.starts.push([scan.member, at + 2])
       }
       opened = -1
     } else if (character === '"') opened = at
-    else if (character === '{' || character === '[') depth++
+    else if (character === '{' || character === '[') scan.depth = Math.max(scan.depth, ++depth)
     else if (character === '}' || character === ']') depth--
     else if (character === ',' && depth === 1) scan.member = undefined
   }

@@ -115,7 +115,7 @@ describe('the digest of the covered parts', () => {
   })
 
   it('sorts the keys of a table by their UTF-8 and not by UTF-16', () => {
-    const table = { '\ud83d\ude00': 1, '\uffee': 2 }
+    const table = { '\ud83d\ude00': 1, '\uffee': 2, b: 3, '\ud83d\ude01': 4, a: 5, '\ue000': 6 }
     expect(digestParts({}, { h: table }, ['h'])).toBe(hash('sha256', preimage({}, { h: table }, ['h']), 'base64url'))
   })
 
@@ -140,6 +140,8 @@ describe('the digest of the covered parts', () => {
     ['1e21', 1e21],
     ['a lone surrogate', 'x\ud800'],
     ['a lone surrogate as a key', { '\udc00': 1 }],
+    ['a lone surrogate as a key beside what it is written as', { '\ud800': 1, '\ufffd': 2 }],
+    ['two lone surrogates as keys', { '\ud800': 1, '\ud801': 2, '\u{1f600}': 3 }],
     ['undefined in a list', [undefined]],
     ['a hole in a list', [undefined, 1]],
     ['a Date within a table within a list', [{ at: new Date(0) }]],
