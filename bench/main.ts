@@ -3,6 +3,7 @@ import { measureGrowth } from './growth/part.ts'
 import { machineLines } from './machine.ts'
 import { type Options, PARTS, parseOptions } from './options.ts'
 import { FULL, QUICK } from './plan.ts'
+import { measureRejecting } from './rejecting/part.ts'
 import { Report, readReasons } from './report.ts'
 import { measureTokens } from './tokens/part.ts'
 
@@ -16,6 +17,7 @@ report.section(...machineLines(root, quick ? 'quick: short and few rounds, so th
 let complete = !quick && parts.length === PARTS.length
 for (const part of parts) {
   if (part === 'tokens') await measureTokens(plan, report)
+  else if (part === 'rejecting') await measureRejecting(plan, report)
   else if (part === 'growth') await measureGrowth(plan, report)
   else complete = (await measureEndToEnd(part, plan, report)) && complete
 }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const PARTS = ['tokens', 'growth', 'rabbitmq', 'kafka', 'redis'] as const
+export const PARTS = ['tokens', 'rejecting', 'growth', 'rabbitmq', 'kafka', 'redis'] as const
 export type Part = (typeof PARTS)[number]
 
 export interface Options {

@@ -1,6 +1,6 @@
 // Compiles the benchmark, since the oldest Node.js it runs on knows no TypeScript, and starts it.
 //
-//   npm run bench [-- [--quick] [--only tokens,growth,rabbitmq,kafka,redis]]
+//   npm run bench [-- [--quick] [--only tokens,rejecting,growth,rabbitmq,kafka,redis]]
 
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readdirSync } from 'node:fs'

@@ -1,3 +1,6 @@
+/** What is longer is written as a whole. */
+const MAX_BY_CHARACTER = 256
+
 /**
  * Puts octets together. Short ASCII is written character by character, which is faster than asking a Buffer for each
  * piece. The room is kept from one use to the next, and grows.
@@ -8,6 +11,11 @@ export class ByteWriter {
 
   clear(): void {
     this.#length = 0
+  }
+
+  /** How much was written since {@link clear}. */
+  get length(): number {
+    return this.#length
   }
 
   /** What was written since {@link clear}, until the next. */
@@ -52,6 +60,7 @@ export class ByteWriter {
 
   /** UTF-8. False, and nothing is written, where the text has a lone surrogate. */
   text(text: string): boolean {
+    if (text.length > MAX_BY_CHARACTER) return this.#unicode(text)
     this.#reserve(text.length)
     const room = this.#room
     let at = this.#length

@@ -3,15 +3,17 @@ import type { AuthorizedKey, AuthorizedLine } from './authorized-keys/snapshot.t
 import { leafOf } from './batch/leaf.ts'
 import type { MerkleHasher } from './batch/merkle.ts'
 import type { ProvenTree } from './batch/proven-tree.ts'
-import type { PartsDigester } from './covered-parts.ts'
+import { MAX_HEADERS, type PartsDigester } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
-import { type Algorithm, isAlgorithm } from './keys/algorithms.ts'
+import type { Algorithm } from './keys/algorithms.ts'
 import { isReservedHeader, type ReceivedMessage } from './message.ts'
 import type { ResolvedPolicy } from './policy.ts'
 import type { RejectCode } from './reasons.ts'
 import { quote } from './text.ts'
 import type { BatchToken, Claims, CommonClaims } from './token.ts'
 import type { Deferred, Rejected } from './verdict.ts'
+
+export { algorithmOf } from './keys/algorithms.ts'
 
 /** The checks of a message by themselves. The order they run in is written in verifier.ts. */
 
@@ -39,12 +41,6 @@ export function checkTime(
     return rejected('message-expired', expiredDetail(claims.exp * 1000))
   }
   return undefined
-}
-
-/** `EdDSA` means the same for an Ed25519 key (RFC 9864), and most stock libraries write only that. */
-export function algorithmOf(alg: string): Algorithm | undefined {
-  if (alg === 'EdDSA') return 'Ed25519'
-  return isAlgorithm(alg) ? alg : undefined
 }
 
 /**
@@ -193,8 +189,8 @@ export function checkContent(received: ReceivedMessage, claims: Claims, digester
   const { payload } = received
   const bh = payload === null ? null : hash('sha256', payload, 'base64url')
   if (bh !== claims.bh) return rejected('body-mismatch', 'the body is not the one that was signed')
-  const reserved = checkReserved(received)
-  if (reserved !== undefined) return reserved
+  const unfit = checkNames(received)
+  if (unfit !== undefined) return unfit
   const parts = partsOf(received, claims, digester)
   if (typeof parts !== 'string') return parts
   return parts === claims.hh
@@ -211,8 +207,8 @@ export function checkLeaf(
   digester: PartsDigester,
 ): Rejected | undefined {
   const { payload } = received
-  const reserved = checkReserved(received)
-  if (reserved !== undefined) return reserved
+  const unfit = checkNames(received)
+  if (unfit !== undefined) return unfit
   const parts = partsOf(received, signed.claims, digester)
   if (typeof parts !== 'string') return parts
   const body = payload === null ? undefined : hash('sha256', payload, 'binary')
@@ -222,12 +218,24 @@ export function checkLeaf(
     : rejected('proof-invalid', 'the message is not the one that was signed at its place in the batch')
 }
 
-function checkReserved({ headers }: ReceivedMessage): Rejected | undefined {
-  if (headers === undefined || !Object.keys(headers).some(isReservedHeader)) return undefined
-  return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
+/** What no signed message has: a header of ours, or more headers than anybody may send. */
+function checkNames({ headers }: ReceivedMessage): Rejected | undefined {
+  let count = 0
+  // Not Object.keys(), which would look at every header before the first is counted.
+  for (const name in headers) {
+    if (!Object.hasOwn(headers, name)) continue
+    if (++count > MAX_HEADERS) return rejected('headers-mismatch', `it came with more than ${MAX_HEADERS} headers`)
+    if (isReservedHeader(name)) {
+      return rejected('headers-mismatch', 'it came with a header queueauth-*, which only dead letters have')
+    }
+  }
+  return undefined
 }
 
-/** The digest of the covered parts. A header of a kind that no signature covers cannot be the one that was signed. */
+/**
+ * The digest of the covered parts. A header of a kind or size that no signature covers cannot be the one that was signed:
+ * reading stops where that is seen.
+ */
 function partsOf(
   { properties, headers }: ReceivedMessage,
   { hs = NO_NAMES }: CommonClaims,
@@ -237,7 +245,10 @@ function partsOf(
     return digester.digest(properties, headers, hs)
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
-    return rejected('headers-mismatch', 'a signed header has a value that cannot be signed')
+    return rejected(
+      'headers-mismatch',
+      'a signed header or property has a value of a kind or size that cannot be signed',
+    )
   }
 }
 

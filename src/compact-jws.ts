@@ -73,19 +73,45 @@ function decodeBase64url(part: string): Buffer | undefined {
   return bytes
 }
 
+/** Shorter texts cannot nest deep enough to be dear. */
+const SHORT_TEXT = 1024
+
+/** No member of any version nests deeper than a few levels. */
+const MAX_NESTING = 16
+
+/** JSON of some thousand levels takes a hundred times as long to write again as any other of its length. */
+function isShallow(text: string): boolean {
+  if (text.length <= SHORT_TEXT) return true
+  let depth = 0
+  let inString = false
+  for (let index = 0; index < text.length; index++) {
+    const character = text.charCodeAt(index)
+    // No backslash is there, so every quote begins or ends a string.
+    if (character === QUOTE) inString = !inString
+    else if (inString) continue
+    else if (character === OPEN_LIST || character === OPEN_OBJECT) {
+      if (++depth > MAX_NESTING) return false
+    } else if (character === CLOSE_LIST || character === CLOSE_OBJECT) depth--
+  }
+  return true
+}
+
+const [QUOTE, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x22, 0x5b, 0x5d, 0x7b, 0x7d]
+
 /**
  * A JSON object in canonical base64url whose text is exactly what JSON.stringify makes of it. That leaves no room for
- * duplicate names, white space, a byte order mark, other forms of a number, or escapes.
+ * duplicate names, white space, a byte order mark, other forms of a number, or escapes. What is longer than 1024 characters
+ * nests at most 16 levels.
  */
 export function parseStrictObject(part: string): Record<string, unknown> | undefined {
   const text = decodeBase64url(part)?.toString('latin1')
-  if (text === undefined || !STRICT_TEXT.test(text)) return undefined
+  if (text === undefined || !STRICT_TEXT.test(text) || !isShallow(text)) return undefined
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
     return JSON.stringify(value) === text ? (value as Record<string, unknown>) : undefined
   } catch {
-    // No JSON, or nested so deep that writing it again exhausts the stack.
+    // No JSON.
     return undefined
   }
 }

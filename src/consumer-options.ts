@@ -1,5 +1,5 @@
 import type { DeadLetter } from './dead-letter.ts'
-import { SetupError } from './errors.ts'
+import { FLAG, FUNCTION, type OptionRules, oneOfOrFunction } from './option-check.ts'
 import type { Rejected, Verdict } from './verdict.ts'
 
 /** What becomes of a rejected message. */
@@ -27,12 +27,10 @@ export interface ConsumerOptions<Native = unknown> {
   readonly onVerdict?: (verdict: Verdict, message: Native) => void
 }
 
-/**
- * What is truthy and not `true` must not switch a protection off.
- *
- * @throws SetupError `option-invalid`
- */
-export function checkReprocess({ reprocess }: { readonly reprocess?: unknown }): void {
-  if (reprocess === undefined || typeof reprocess === 'boolean') return
-  throw new SetupError('option-invalid', 'reprocess must be true or false')
+/** For {@link checkOptions}: what every consumer can be told. */
+export const CONSUMER_RULES: OptionRules<ConsumerOptions<never>> = {
+  onRejected: oneOfOrFunction('dead-letter', 'reject', 'acknowledge'),
+  deadLetter: FUNCTION,
+  reprocess: FLAG,
+  onVerdict: FUNCTION,
 }

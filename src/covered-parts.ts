@@ -31,8 +31,20 @@ const { isUint8Array } = types
 
 const DOMAIN = 'queueauth-v1/parts\0'
 
+// The limits, so that a message made to be dear to reject is not: nothing is read beyond them. They are the same for the
+// signer, so no limit is met first by a consumer.
+
+/** The most headers a message has, covered or not. */
+export const MAX_HEADERS = 1024
+
 /** The most headers a signature covers. */
 export const MAX_COVERED_HEADERS = 32
+
+/** The most values that the covered parts hold together: parts that are present, items of lists, members of tables. */
+export const MAX_COVERED_VALUES = 1024
+
+/** The most octets of the covered parts as they are digested. */
+export const MAX_COVERED_OCTETS = 1_048_576
 
 /** Tables and lists nest at most this deep, so that a hostile header cannot exhaust the stack. */
 const MAX_DEPTH = 16
@@ -51,7 +63,7 @@ export type DigestEncoding = 'base64url' | 'binary'
  * The digest of the covered parts.
  *
  * @param names the covered headers, ascending; one that is missing from `headers` counts as absent
- * @throws SetupError `header-unsupported` when a value has a type that no signature can cover
+ * @throws SetupError `header-unsupported` when a value has a type that no signature can cover, or there is too much of it
  */
 export function digestParts(
   properties: CoveredProperties | undefined,
@@ -142,10 +154,13 @@ class PartsWriter {
   readonly #writer = new ByteWriter()
   /** the header that is being written, for errors */
   #header = ''
+  /** how many values there may be yet */
+  #left = 0
 
   write(values: readonly HeaderValue[], names: readonly string[]): Uint8Array {
     const writer = this.#writer
     writer.clear()
+    this.#left = MAX_COVERED_VALUES
     writer.ascii(DOMAIN)
     writer.uint32(values.length)
     for (let index = 0; index < values.length; index++) {
@@ -157,10 +172,29 @@ class PartsWriter {
       if (value === undefined) continue
       this.#header = name
       const start = writer.begin()
+      this.#count(1)
       this.#value(value, 0)
       writer.end(start)
+      this.#fit(0)
     }
     return writer.bytes()
+  }
+
+  /** Values are counted before they are read. */
+  #count(values: number): void {
+    this.#left -= values
+    if (this.#left >= 0) return
+    throw this.#unsupported(
+      `the covered headers hold more than ${MAX_COVERED_VALUES} values, counting items of lists and members of tables; move some into the body`,
+    )
+  }
+
+  /** So are octets. */
+  #fit(more: number): void {
+    if (this.#writer.length + more <= MAX_COVERED_OCTETS) return
+    throw this.#unsupported(
+      `the covered headers and properties are larger than ${MAX_COVERED_OCTETS} octets together; move it into the body`,
+    )
   }
 
   #value(value: HeaderValue, depth: number): void {
@@ -171,6 +205,7 @@ class PartsWriter {
       this.#text(value, 'it holds a lone surrogate; write well-formed Unicode')
     } else if (isUint8Array(value)) {
       writer.ascii(TAG.bytes)
+      this.#fit(value.length)
       writer.uint32(value.length)
       writer.copy(value)
     } else if (typeof value === 'boolean') {
@@ -187,6 +222,7 @@ class PartsWriter {
       writer.ascii(TAG.null)
     } else if (Array.isArray(value)) {
       writer.ascii(TAG.list)
+      this.#count(value.length)
       writer.uint32(value.length)
       // Holes count as undefined, which no value in a list can be.
       for (let index = 0; index < value.length; index++) this.#value(value[index], depth + 1)
@@ -201,18 +237,27 @@ class PartsWriter {
 
   /** By the octets of their names, ascending. */
   #table(table: Table, depth: number): void {
-    const names = Object.keys(table).filter((name) => table[name] !== undefined)
-    const keys = names.map((name) => [Buffer.from(name), name] as const).sort(([a], [b]) => Buffer.compare(a, b))
+    const names: string[] = []
+    // Not Object.keys(), which would look at every member before the first is counted.
+    for (const name in table) {
+      if (!Object.hasOwn(table, name)) continue
+      this.#count(1)
+      if (table[name] !== undefined) names.push(name)
+    }
+    // Ill-formed names first: several of them have the same octets.
+    if (!names.every((name) => name.isWellFormed())) throw this.#unsupported(ILL_FORMED)
+    sortByOctets(names)
     this.#writer.ascii(TAG.table)
-    this.#writer.uint32(keys.length)
-    for (const [, name] of keys) {
-      this.#text(name, 'a table key holds a lone surrogate')
+    this.#writer.uint32(names.length)
+    for (const name of names) {
+      this.#text(name, ILL_FORMED)
       this.#value(table[name], depth + 1)
     }
   }
 
   /** UTF-8 behind its length. */
   #text(text: string, illFormed: string): void {
+    this.#fit(text.length)
     const start = this.#writer.begin()
     if (!this.#writer.text(text)) throw this.#unsupported(illFormed)
     this.#writer.end(start)
@@ -221,6 +266,22 @@ class PartsWriter {
   #unsupported(why: string): SetupError {
     return new SetupError('header-unsupported', `header ${quote(this.#header)} cannot be signed: ${why}`)
   }
+}
+
+const ILL_FORMED = 'a table key holds a lone surrogate'
+
+const SURROGATE = /[\ud800-\udfff]/
+
+/** Ascending by their UTF-8, which is the order of their UTF-16 unless there are surrogates. */
+function sortByOctets(names: string[]): void {
+  if (!names.some((name) => SURROGATE.test(name))) {
+    names.sort()
+    return
+  }
+  // One character an octet, so that they are compared as they stand.
+  const byOctets = new Map(names.map((name) => [Buffer.from(name).toString('latin1'), name]))
+  const sorted = [...byOctets.keys()].sort()
+  for (const [index, octets] of sorted.entries()) names[index] = byOctets.get(octets) as string
 }
 
 type Table = { readonly [name: string]: HeaderValue }

@@ -1,7 +1,8 @@
-import { type ConsumerOptions, checkReprocess } from './consumer-options.ts'
+import { CONSUMER_RULES, type ConsumerOptions } from './consumer-options.ts'
 import { snapshotOf } from './copies.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
 import type { CoveredProperties, HeaderValue, ReceivedMessage } from './message.ts'
+import { ABORT_SIGNAL, checkOptions, type OptionRules } from './option-check.ts'
 import { Inspection, mark } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 import { splitHeaders } from './view.ts'
@@ -24,6 +25,13 @@ export interface HandledMessage {
   readonly headers: Readonly<Record<string, HeaderValue>>
 }
 
+type HandlerOptions = ConsumerOptions<ReceivedMessage> & {
+  /** when it aborts, held messages are released: they stay unsettled */
+  readonly signal?: AbortSignal
+}
+
+const OPTIONS: OptionRules<HandlerOptions> = { ...CONSUMER_RULES, signal: ABORT_SIGNAL }
+
 const NO_BROKER_HEADERS: ReadonlySet<string> = new Set()
 
 /**
@@ -35,17 +43,18 @@ const NO_BROKER_HEADERS: ReadonlySet<string> = new Set()
  * ```ts
  * await guardHandler({ message, acknowledge: () => job.done() }, verifier, handle, { deadLetter: (letter) => store(letter) })
  * ```
+ *
+ * @throws SetupError `option-invalid`, as a rejection
  */
 export async function guardHandler(
   delivery: PlainDelivery,
   verifier: Verifier,
   handler: (message: HandledMessage) => void | Promise<void>,
-  options: ConsumerOptions<ReceivedMessage> & { readonly signal?: AbortSignal },
+  options: HandlerOptions,
 ): Promise<Outcome> {
-  checkReprocess(options)
+  const guard = new Guard<ReceivedMessage>(verifier, checkOptions('guardHandler', options, OPTIONS))
   // What was checked is what the handler gets, or the dead letter, whatever becomes of the transport's objects and buffers.
   const message = snapshotOf(delivery.message)
-  const guard = new Guard<ReceivedMessage>(verifier, options)
   const guarded: Delivery<ReceivedMessage> = {
     received: message,
     native: message,

@@ -1,5 +1,6 @@
 import { QueuePatterns } from './authorized-keys/patterns.ts'
 import { SetupError } from './errors.ts'
+import { checkOptions, either, having, type OptionRules, oneOf, TEXT, TEXT_LIST } from './option-check.ts'
 import { quote } from './text.ts'
 
 /** What a consumer demands of the messages of a queue. */
@@ -74,7 +75,8 @@ export class Policies {
   ) {
     this.#default = resolve(defaults, 'the default policy')
     for (const [name, policy] of Object.entries(queues)) {
-      const resolved = resolve({ ...defaults, ...given(policy) }, `queues[${quote(name)}]`)
+      const own = checkOptions(`queues[${quote(name)}]`, policy, POLICY_RULES)
+      const resolved = resolve({ ...defaults, ...own }, `queues[${quote(name)}]`)
       if (/[*?!]/.test(name)) this.#patterns.push([parsePatterns(name, `queues[${quote(name)}]`), resolved])
       else this.#exact.set(name, resolved)
     }
@@ -114,36 +116,21 @@ function isExact({ patterns }: QueuePatterns): boolean {
   return !patterns.some((pattern) => /[*?!]/.test(pattern))
 }
 
-/** An option that is undefined is not given: it must not take away what the default policy demands. */
-function given(policy: QueuePolicy): QueuePolicy {
-  return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined))
+/** For {@link checkOptions}. */
+export const POLICY_RULES: OptionRules<QueuePolicy> = {
+  rollout: oneOf('enforce', 'observe'),
+  acceptUnsignedUntil: either(having('a Date', 'getTime'), TEXT),
+  destinations: TEXT_LIST,
+  retryDestinations: TEXT_LIST,
+  maxAgeSeconds: {
+    must: 'a number of seconds above 0, or Infinity',
+    fits: (value) => typeof value === 'number' && value > 0,
+  },
 }
 
-const OPTIONS: ReadonlySet<string> = new Set([
-  'rollout',
-  'acceptUnsignedUntil',
-  'destinations',
-  'retryDestinations',
-  'maxAgeSeconds',
-])
-
 function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
-  const unknown = Object.keys(policy).find((name) => !OPTIONS.has(name))
-  if (unknown !== undefined) {
-    // A misspelt restriction must not go unnoticed.
-    throw new SetupError(
-      'option-invalid',
-      `${where}: ${quote(unknown)} is no option; there are ${[...OPTIONS].join(', ')}`,
-    )
-  }
   const { rollout = 'enforce', acceptUnsignedUntil, destinations, retryDestinations } = policy
   const { maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = policy
-  if (rollout !== 'enforce' && rollout !== 'observe') {
-    throw new SetupError('option-invalid', `${where}: rollout must be "enforce" or "observe"`)
-  }
-  if (typeof maxAgeSeconds !== 'number' || !(maxAgeSeconds > 0)) {
-    throw new SetupError('option-invalid', `${where}: maxAgeSeconds must be a positive number of seconds, or Infinity`)
-  }
   checkDestinations({ destinations, retryDestinations }, where)
   const patterns = destinations?.filter((pattern) => pattern !== 'delivered')
   return {
@@ -194,7 +181,7 @@ function parsePatterns(list: string | readonly string[], where: string): QueuePa
 const RFC3339 = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/
 
 function parseDate(value: string | Date, where: string): number {
-  const time = value instanceof Date ? value.getTime() : RFC3339.test(value) ? Date.parse(value) : Number.NaN
+  const time = typeof value !== 'string' ? value.getTime() : RFC3339.test(value) ? Date.parse(value) : Number.NaN
   if (Number.isNaN(time)) {
     throw new SetupError(
       'option-invalid',

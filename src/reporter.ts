@@ -66,7 +66,13 @@ export class Reporter<Native> {
   choose(choice: ConsumerOptions<Native>['onRejected'], rejected: Rejected, message: Native): OnRejected {
     if (typeof choice !== 'function') return choice ?? 'dead-letter'
     try {
-      return choice(rejected, message)
+      const chosen: unknown = choice(rejected, message)
+      if (isOnRejected(chosen)) return chosen
+      this.#verifier.warnings.once(
+        'onRejected',
+        `onRejected returned none of ${ON_REJECTED.join(', ')}, so the message is dead-lettered`,
+      )
+      return 'dead-letter'
     } catch (error) {
       this.#verifier.warnings.once(
         'onRejected',
@@ -89,6 +95,12 @@ export class Reporter<Native> {
       process.emitWarning(detail, { type: 'QueueKeyAuthWarning' })
     }
   }
+}
+
+const ON_REJECTED: readonly unknown[] = ['dead-letter', 'reject', 'acknowledge'] satisfies OnRejected[]
+
+function isOnRejected(chosen: unknown): chosen is OnRejected {
+  return ON_REJECTED.includes(chosen)
 }
 
 function describe(error: unknown): string {

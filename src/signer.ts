@@ -3,13 +3,24 @@ import { Batch } from './batch/batch.ts'
 import { type DigestedMessage, digestMessage, groupsOf, type PreparedMessage } from './batch/prepared.ts'
 import { PartsDigester } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
-import { type Algorithm, algorithmsFor, defaultAlgorithm } from './keys/algorithms.ts'
+import { ALGORITHMS, type Algorithm, algorithmOf, algorithmsFor, defaultAlgorithm } from './keys/algorithms.ts'
 import { generatePrivateKey } from './keys/generate.ts'
 import { KeyFile, type KeyFileOptions, type SignerHealth } from './keys/key-file.ts'
 import { readPrivateKey } from './keys/private-key.ts'
 import { openSshPublicKey, type PublicKey, publicKeyOf } from './keys/public-key.ts'
 import { signData } from './keys/signatures.ts'
 import type { Message } from './message.ts'
+import {
+  ANYTHING,
+  above0,
+  checkOptions,
+  FUNCTION,
+  type OptionRules,
+  oneOf,
+  TEXT_LIST,
+  TEXT_OR_BYTES,
+  wholeNumber,
+} from './option-check.ts'
 import { quote } from './text.ts'
 import {
   BATCH_TOKEN_TYPE,
@@ -29,8 +40,12 @@ import { HeaderSelection } from './unsigned-headers.ts'
 export interface SignerOptions {
   /** the name this service signs as; the authorized line of its key must have the same */
   readonly service: string
-  /** pins the algorithm of an RSA key to `RS256`; every other key has one algorithm only. Default for RSA: `PS256` */
-  readonly algorithm?: Algorithm
+  /**
+   * `RS256` for an RSA key, which signs `PS256` otherwise. `EdDSA` for an Ed25519 key: the same signature, and the older
+   * name of it in the token, for consumers whose library knows no other (PyJWT, go-jose, golang-jwt, Rust's
+   * jsonwebtoken). Every other key has one algorithm only
+   */
+  readonly algorithm?: Algorithm | 'EdDSA'
   /** headers to leave unsigned besides the tracing defaults, `x-legacy-*` style; the handler does not get to see them */
   readonly unsignedHeaders?: readonly string[]
   /** a deadline in whole seconds from signing: handling must not start after it. Default: none */
@@ -50,6 +65,24 @@ const MAX_BATCHED_NAMES = 2048
 /** A hundred years: added to any time of day it stays a safe integer. */
 const MAX_EXPIRES_IN_SECONDS = 3_155_760_000
 
+const SIGNER_RULES: OptionRules<SignerOptions> = {
+  // It has a code of its own.
+  service: ANYTHING,
+  algorithm: oneOf(...ALGORITHMS, 'EdDSA'),
+  unsignedHeaders: TEXT_LIST,
+  expiresInSeconds: wholeNumber(1, MAX_EXPIRES_IN_SECONDS),
+}
+
+const { service: _, ...GENERATE_RULES } = SIGNER_RULES
+
+const KEY_RULES: OptionRules<SignerKeyOptions> = { ...SIGNER_RULES, passphrase: TEXT_OR_BYTES }
+
+const FILE_RULES: OptionRules<SignerFileOptions> = {
+  ...KEY_RULES,
+  pollSeconds: above0('seconds', 86_400),
+  onError: FUNCTION,
+}
+
 /** A private key, and what follows from it. It is replaced as a whole. */
 interface Identity {
   readonly privateKey: KeyObject
@@ -62,7 +95,7 @@ interface Identity {
 /** Signs messages for one service with its private key. Synchronous, so that it fits into a client's `publish`. */
 export class Signer {
   readonly service: string
-  readonly #wantedAlgorithm: Algorithm | undefined
+  readonly #wantedAlgorithm: SignerOptions['algorithm']
   #identity: Identity
   #file: KeyFile | undefined
   readonly #selection: HeaderSelection
@@ -79,12 +112,6 @@ export class Signer {
       throw new SetupError(
         'service-invalid',
         `service ${quote(String(service))} is not 1 to 128 letters, digits and "._/-" with a letter or digit at both ends`,
-      )
-    }
-    if (expiresInSeconds !== undefined && !isDuration(expiresInSeconds)) {
-      throw new SetupError(
-        'option-invalid',
-        `expiresInSeconds must be a whole number of seconds from 1 to ${MAX_EXPIRES_IN_SECONDS}`,
       )
     }
     this.service = service
@@ -104,7 +131,8 @@ export class Signer {
    * @throws SetupError `key-file-unreadable`, `key-file-permissions`, `key-malformed`, `key-encrypted`,
    * `key-type-unsupported`, `key-too-weak`, `service-invalid`, `option-invalid`
    */
-  static async fromFile(path: string, options: SignerFileOptions): Promise<Signer> {
+  static async fromFile(path: string, given: SignerFileOptions): Promise<Signer> {
+    const options = checkOptions('Signer.fromFile', given, FILE_RULES)
     let signer: Signer | undefined
     const file = await KeyFile.open(path, options, (key) => {
       if (signer === undefined) signer = new Signer(key, options)
@@ -117,17 +145,18 @@ export class Signer {
   }
 
   /** The same from a key in memory. */
-  static fromKey(key: KeyObject | string | Uint8Array | JsonWebKey, options: SignerKeyOptions): Signer {
+  static fromKey(key: KeyObject | string | Uint8Array | JsonWebKey, given: SignerKeyOptions): Signer {
+    const options = checkOptions('Signer.fromKey', given, KEY_RULES)
     const { passphrase } = options
     return new Signer(readPrivateKey(key, passphrase === undefined ? {} : { passphrase }), options)
   }
 
   /** A signer with a new Ed25519 key that exists in this process only: for tests and trials. */
-  static generate(service: string): Signer {
-    return new Signer(generatePrivateKey(), { service })
+  static generate(service: string, options: Omit<SignerOptions, 'service'> = {}): Signer {
+    return new Signer(generatePrivateKey(), { ...checkOptions('Signer.generate', options, GENERATE_RULES), service })
   }
 
-  /** The algorithm that is signed with now. */
+  /** The algorithm that is signed with now; `Ed25519` also where the token says `EdDSA`. */
   get algorithm(): Algorithm {
     return this.#identity.algorithm
   }
@@ -269,27 +298,25 @@ function base64url(latin1: string): string {
   return Buffer.from(latin1, 'latin1').toString('base64url')
 }
 
-function identityOf(privateKey: KeyObject, wanted: Algorithm | undefined): Identity {
+function identityOf(privateKey: KeyObject, wanted: SignerOptions['algorithm']): Identity {
   const publicKey = publicKeyOf(privateKey)
   const algorithm = chooseAlgorithm(publicKey, wanted)
+  const name = wanted ?? algorithm
   const headers = {
-    [TOKEN_TYPE]: encodeHeader(algorithm, publicKey.keyId),
-    [BATCH_TOKEN_TYPE]: encodeHeader(algorithm, publicKey.keyId, BATCH_TOKEN_TYPE),
+    [TOKEN_TYPE]: encodeHeader(name, publicKey.keyId),
+    [BATCH_TOKEN_TYPE]: encodeHeader(name, publicKey.keyId, BATCH_TOKEN_TYPE),
   }
   return { privateKey, publicKey, algorithm, headers }
 }
 
-function isDuration(seconds: number): boolean {
-  return Number.isSafeInteger(seconds) && seconds > 0 && seconds <= MAX_EXPIRES_IN_SECONDS
-}
-
-function chooseAlgorithm(key: PublicKey, wanted: Algorithm | undefined): Algorithm {
+function chooseAlgorithm(key: PublicKey, wanted: SignerOptions['algorithm']): Algorithm {
   if (wanted === undefined) return defaultAlgorithm(key.type)
   const possible = algorithmsFor(key.type)
-  if (possible.includes(wanted)) return wanted
+  const algorithm = algorithmOf(wanted)
+  if (algorithm !== undefined && possible.includes(algorithm)) return algorithm
   throw new SetupError(
     'option-invalid',
-    `algorithm ${quote(wanted)} does not fit the key; use ${possible.join(' or ')}`,
+    `algorithm ${quote(wanted)} does not fit the key; use ${possible.join(' or ')}${key.type === 'ed25519' ? ' or EdDSA' : ''}`,
   )
 }
 

@@ -4,7 +4,21 @@ import { parseStrictObject, splitCompact } from './compact-jws.ts'
 import { isCoverableName, MAX_COVERED_HEADERS } from './covered-parts.ts'
 import type { Algorithm } from './keys/algorithms.ts'
 import { parseAddress } from './message.ts'
-import type { RejectCode } from './reasons.ts'
+import {
+  CLAIMS_PART,
+  describeDisguise,
+  describeMembers,
+  describePart,
+  describeText,
+  describeValue,
+  fault,
+  kindOf,
+  malformed,
+  type TokenFault,
+} from './token-faults.ts'
+import { DIGEST, HeaderReader } from './token-header.ts'
+
+export type { TokenFault } from './token-faults.ts'
 
 /**
  * The wire format, version 1 (docs/spec.md): a compact JWS (RFC 7515) with a JWT claims set (RFC 7519). The only file
@@ -97,18 +111,9 @@ export class BatchToken {
 
 export type Token = SingleToken | BatchToken
 
-/** Why a token header cannot be read. */
-export interface TokenFault {
-  readonly code: RejectCode
-  readonly detail: string
-}
-
 const SERVICE = /^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$/
 const DESTINATION = /^[a-z][a-z0-9-]*:[A-Za-z0-9._/%-]*$/
 const TOKEN_ID = /^[A-Za-z0-9_-]{16,64}$/
-/** 32 bytes in base64url: the last character carries four bits, so its low two are zero. */
-const DIGEST = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/
-const UNKNOWN_VERSION = /^queueauth-(?:batch-)?v/
 
 /** Whether a text can be the name of a service: 1 to 128 of `[A-Za-z0-9._/-]`, a letter or digit at both ends. */
 export function isServiceName(text: string): boolean {
@@ -122,7 +127,7 @@ export function isDestination(text: string): boolean {
 }
 
 /** The protected header, encoded once a key. */
-export function encodeHeader(alg: Algorithm, kid: string, typ: string = TOKEN_TYPE): string {
+export function encodeHeader(alg: Algorithm | 'EdDSA', kid: string, typ: string = TOKEN_TYPE): string {
   return Buffer.from(`{"alg":"${alg}","typ":"${typ}","kid":"${kid}"}`, 'latin1').toString('base64url')
 }
 
@@ -147,12 +152,9 @@ export function parseToken(value: unknown): Token | TokenFault {
   return new TokenReader(() => undefined).read(value)
 }
 
-/** The most JOSE headers that are remembered. There is one for each key that signs, and each kind of token. */
-const MAX_KNOWN_HEADERS = 1024
-
 /** {@link parseToken} for many tokens: what they have in common is read once. */
 export class TokenReader {
-  readonly #headers = new Map<string, JoseHeader>()
+  readonly #headers = new HeaderReader([TOKEN_TYPE, BATCH_TOKEN_TYPE])
   readonly #known: KnownRoots
   readonly #places = new PlaceReader(MAX_TOKEN_LENGTH)
 
@@ -168,7 +170,7 @@ export class TokenReader {
     }
     // Not `instanceof`: an object whose prototype is bytes would count as bytes, and every use of it would throw.
     if (typeof value !== 'string' && !types.isUint8Array(value)) {
-      return fault('token-malformed', 'the header queueauth is neither a string nor bytes')
+      return fault('token-malformed', `the header queueauth is ${kindOf(value)}; it must be one text or its bytes`)
     }
     if (value.length > MAX_TOKEN_LENGTH) {
       return fault('token-oversize', `the token has ${value.length} characters; ${MAX_TOKEN_LENGTH} are allowed`)
@@ -186,7 +188,11 @@ export class TokenReader {
   /** `<JWS>~<place>` */
   #batch(text: string, tilde: number): BatchToken | TokenFault {
     const place = this.#places.read(text, tilde + 1)
-    if (place === undefined) return malformed('its place in a batch is not an index and a path')
+    if (place === undefined) {
+      return malformed(
+        describeDisguise(text) ?? 'its place in a batch is not an index and a path in canonical base64url',
+      )
+    }
     const jws = text.slice(0, tilde)
     const signed = this.#known(jws) ?? this.#signed<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)
     if ('code' in signed) return signed
@@ -200,12 +206,14 @@ export class TokenReader {
     check: (claims: Record<string, unknown>) => string | undefined,
   ): SignedClaims<Of> | TokenFault {
     const parts = splitCompact(text)
-    if (parts === undefined) return malformed('it is not three parts of canonical base64url joined by dots')
-    const header = this.#header(parts.header)
+    if (parts === undefined) return malformed(describeText(text))
+    const header = this.#headers.read(parts.header, text)
     if ('code' in header) return header
-    if (header.typ !== typ) return malformed(`its typ is not ${typ}`)
+    if (header.typ !== typ) return malformed(typFault(header.typ, typ))
     const claims = parseStrictObject(parts.payload)
-    if (claims === undefined) return malformed('its claims are not strict JSON')
+    if (claims === undefined) {
+      return malformed(describeDisguise(text) ?? describePart(CLAIMS_PART, parts.payload, CLAIM_NAMES))
+    }
     const claimsFault = check(claims)
     if (claimsFault !== undefined) return malformed(claimsFault)
     return {
@@ -217,16 +225,6 @@ export class TokenReader {
       signingInput: parts.signingInput,
       signature: parts.signature,
     }
-  }
-
-  #header(part: string): JoseHeader | TokenFault {
-    const known = this.#headers.get(part)
-    if (known !== undefined) return known
-    const header = parseHeader(part)
-    if ('code' in header) return header
-    if (this.#headers.size >= MAX_KNOWN_HEADERS) this.#headers.clear()
-    this.#headers.set(part, header)
-    return header
   }
 }
 
@@ -247,58 +245,66 @@ export function isFault(result: Token | TokenFault): result is TokenFault {
   return 'code' in result
 }
 
-/** The members of the protected header: all there are. */
-interface JoseHeader {
-  readonly alg: string
-  readonly typ: string
-  readonly kid: string
+/** The token is of the other kind, or of none of ours. */
+function typFault(typ: string, needed: string): string {
+  if (typ === BATCH_TOKEN_TYPE)
+    return 'it is the token of a batch without a place in it: what stands behind the first ~ is missing'
+  if (typ === TOKEN_TYPE) return 'it is the token of one message with a place in a batch behind it'
+  return `its typ is not ${needed}; another library may use the header queueauth`
 }
 
-function parseHeader(part: string): JoseHeader | TokenFault {
-  const header = parseStrictObject(part)
-  if (header === undefined) return malformed('its header is not strict JSON')
-  const { alg, typ, kid } = header
-  if (typeof typ === 'string' && UNKNOWN_VERSION.test(typ) && typ !== TOKEN_TYPE && typ !== BATCH_TOKEN_TYPE) {
-    return fault('version-unsupported', 'the token is of a version this verifier does not know; update queue-key-auth')
-  }
-  if (Object.keys(header).length !== 3) return malformed('its header does not have exactly alg, typ and kid')
-  if (typeof typ !== 'string') return malformed('its typ is not a string')
-  if (typeof alg !== 'string' || alg === '') return malformed('its alg is not a string')
-  if (typeof kid !== 'string' || !DIGEST.test(kid)) return malformed('its kid is not a SHA-256 thumbprint')
-  return { alg, typ, kid }
-}
+const COMMON_NAMES = ['iss', 'aud', 'iat', 'jti'] as const
+const SINGLE_NAMES = [...COMMON_NAMES, 'bh', 'hh'] as const
+const BATCH_NAMES = [...COMMON_NAMES, 'mr', 'n'] as const
+const OPTIONAL_NAMES = ['hs', 'exp'] as const
+const CLAIM_NAMES: readonly string[] = [...SINGLE_NAMES, 'mr', 'n', ...OPTIONAL_NAMES]
+
+const A_DIGEST = 'a SHA-256 digest, 43 characters of base64url'
+const A_TIME = 'a time in whole seconds since 1970'
 
 /** What is wrong with a claims set, or undefined. */
 function checkClaims(claims: Record<string, unknown>): string | undefined {
   const { bh, hh } = claims
-  const fault = checkCommonClaims(claims)
+  const fault = checkCommonClaims(claims, SINGLE_NAMES)
   if (fault !== undefined) return fault
-  if (bh !== null && !isDigest(bh)) return 'bh is neither a digest nor null'
-  if (!isDigest(hh)) return 'hh is not a digest'
+  if (bh !== null && !isDigest(bh)) return describeValue('bh', bh, `${A_DIGEST}, or null`)
+  if (!isDigest(hh)) return describeValue('hh', hh, A_DIGEST)
   return undefined
 }
 
 function checkBatchClaims(claims: Record<string, unknown>): string | undefined {
   const { mr, n } = claims
-  const fault = checkCommonClaims(claims)
+  const fault = checkCommonClaims(claims, BATCH_NAMES)
   if (fault !== undefined) return fault
-  if (!isDigest(mr)) return 'mr is not a digest'
-  if (!isTime(n) || (n as number) < 1 || (n as number) > MAX_BATCH_SIZE) return `n is not 1 to ${MAX_BATCH_SIZE}`
+  if (!isDigest(mr)) return describeValue('mr', mr, A_DIGEST)
+  if (!isTime(n) || (n as number) < 1 || (n as number) > MAX_BATCH_SIZE) {
+    return describeValue('n', n, `a whole number from 1 to ${MAX_BATCH_SIZE}`)
+  }
   return undefined
 }
 
 /** Both kinds have four claims in common and two of their own, and the same optional ones. */
-function checkCommonClaims(claims: Record<string, unknown>): string | undefined {
+function checkCommonClaims(claims: Record<string, unknown>, required: readonly string[]): string | undefined {
   const { iss, aud, iat, jti, hs, exp } = claims
   // JSON has no undefined: whatever is absent here is not counted there either.
-  const count = 6 + (hs === undefined ? 0 : 1) + (exp === undefined ? 0 : 1)
-  if (Object.keys(claims).length !== count) return 'a claim is missing or unknown'
-  if (typeof iss !== 'string' || !isServiceName(iss)) return 'iss is not a service name'
-  if (typeof aud !== 'string' || !isDestination(aud)) return 'aud is not a destination'
-  if (!isTime(iat)) return 'iat is not a time in whole seconds'
-  if (typeof jti !== 'string' || !TOKEN_ID.test(jti)) return 'jti is not 16 to 64 characters of base64url'
-  if (hs !== undefined && !isNameList(hs)) return 'hs is not an ascending list of 1 to 32 header names'
-  if (exp !== undefined && !isTime(exp)) return 'exp is not a time in whole seconds'
+  const count = required.length + (hs === undefined ? 0 : 1) + (exp === undefined ? 0 : 1)
+  if (Object.keys(claims).length !== count) {
+    return describeMembers('claim', claims, required, OPTIONAL_NAMES) ?? 'a claim is missing or unknown'
+  }
+  if (typeof iss !== 'string' || !isServiceName(iss)) {
+    return describeValue('iss', iss, 'the name of a service, 1 to 128 of [A-Za-z0-9._/-]')
+  }
+  if (typeof aud !== 'string' || !isDestination(aud)) {
+    return describeValue('aud', aud, 'one text, an address such as amqp:<exchange>/<routing key>, percent-encoded')
+  }
+  if (!isTime(iat)) return describeValue('iat', iat, A_TIME)
+  if (typeof jti !== 'string' || !TOKEN_ID.test(jti)) {
+    return describeValue('jti', jti, 'a text of 16 to 64 characters of base64url')
+  }
+  if (hs !== undefined && !isNameList(hs)) {
+    return describeValue('hs', hs, `a list of 1 to ${MAX_COVERED_HEADERS} header names, ascending`)
+  }
+  if (exp !== undefined && !isTime(exp)) return describeValue('exp', exp, A_TIME)
   return undefined
 }
 
@@ -315,12 +321,4 @@ function isNameList(value: unknown): boolean {
   return value.every(
     (name, index) => typeof name === 'string' && isCoverableName(name) && (index === 0 || value[index - 1] < name),
   )
-}
-
-function malformed(detail: string): TokenFault {
-  return fault('token-malformed', `the token cannot be read: ${detail}`)
-}
-
-function fault(code: RejectCode, detail: string): TokenFault {
-  return { code, detail }
 }

@@ -1,4 +1,4 @@
-import { isCoverableName, MAX_COVERED_HEADERS } from './covered-parts.ts'
+import { isCoverableName, MAX_COVERED_HEADERS, MAX_HEADERS } from './covered-parts.ts'
 import { SetupError } from './errors.ts'
 import { type Headers, isReservedHeader, TOKEN_HEADER } from './message.ts'
 import { quote } from './text.ts'
@@ -66,8 +66,16 @@ export class HeaderSelection {
    */
   covered(headers: Headers | undefined): readonly string[] {
     const names: string[] = []
+    let count = 0
     for (const name of Object.keys(headers ?? {})) {
-      if (headers?.[name] !== undefined && name !== TOKEN_HEADER && this.#covers(name)) names.push(name)
+      if (headers?.[name] === undefined || name === TOKEN_HEADER) continue
+      if (++count > MAX_HEADERS) {
+        throw new SetupError(
+          'header-unsupported',
+          `a message has at most ${MAX_HEADERS} headers, unsigned ones included; move some into the body`,
+        )
+      }
+      if (this.#covers(name)) names.push(name)
     }
     if (names.length > MAX_COVERED_HEADERS) {
       throw new SetupError(

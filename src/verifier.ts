@@ -3,7 +3,6 @@ import type { AuthorizedKey, KeySource } from './authorized-keys/snapshot.ts'
 import { MerkleHasher } from './batch/merkle.ts'
 import { RootCache } from './batch/root-cache.ts'
 import {
-  algorithmOf,
   checkContent,
   checkDestination,
   checkLeaf,
@@ -17,13 +16,14 @@ import { type Clock, ClockWatch, SYSTEM_CLOCK } from './clock.ts'
 import { Counters } from './counters.ts'
 import { PartsDigester } from './covered-parts.ts'
 import { RejectedError, SetupError } from './errors.ts'
+import { algorithmOf } from './keys/algorithms.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
 import type { ReceivedMessage } from './message.ts'
-import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
+import { above0, checkOptions, either, having, type OptionRule, type OptionRules, oneOf } from './option-check.ts'
+import { POLICY_RULES, Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
-import { quote } from './text.ts'
 import { type CommonClaims, isFault, TokenReader } from './token.ts'
 import type { AcceptedUnsigned, Deferred, Rejected } from './verdict.ts'
 import { Verified } from './verified.ts'
@@ -46,6 +46,33 @@ export interface VerifierOptions extends QueuePolicy {
   readonly leaseSeconds?: number
   /** where the time comes from; default: the system's clocks */
   readonly clock?: Clock
+}
+
+/** Members of a replay store. One will do, so that a test can bring a part of one. */
+const STORE_MEMBERS = ['begin', 'commit', 'release', 'renew', 'retentionSeconds'] as const
+
+const STORE: OptionRule = {
+  must: 'a store such as new RedisReplayStore(redis)',
+  fits: (value) => typeof value === 'object' && value !== null && STORE_MEMBERS.some((name) => name in value),
+}
+
+const VERIFIER_RULES: OptionRules<VerifierOptions> = {
+  ...POLICY_RULES,
+  keys: {
+    must: 'the authorized keys, such as AuthorizedKeys.parse(text)',
+    fits: (value) => typeof value === 'object' && value !== null && 'snapshot' in value,
+  },
+  queues: {
+    must: "an object of policies by queue, such as { 'orders.*': { maxAgeSeconds: 60 } }",
+    fits: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  },
+  replay: either(oneOf('off'), STORE),
+  clockSkewSeconds: {
+    must: 'a number of seconds, 0 or more',
+    fits: (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value),
+  },
+  leaseSeconds: above0('seconds', 86_400),
+  clock: having('a clock with now() and monotonic()', 'now', 'monotonic'),
 }
 
 /** What the checks before the replay store can say. */
@@ -85,15 +112,9 @@ export class Verifier {
       leaseSeconds = 30,
       clock = SYSTEM_CLOCK,
       ...defaults
-    } = options
-    if (typeof keys !== 'object' || keys === null || !('snapshot' in keys)) {
+    } = checkOptions('new Verifier', options, VERIFIER_RULES)
+    if (keys === undefined) {
       throw new SetupError('option-invalid', 'keys is missing; write { keys: AuthorizedKeys.parse(text) }')
-    }
-    if (!(clockSkewSeconds >= 0 && Number.isFinite(clockSkewSeconds))) {
-      throw new SetupError('option-invalid', 'clockSkewSeconds must be a number of seconds, 0 or more')
-    }
-    if (!(leaseSeconds > 0 && leaseSeconds <= 86_400)) {
-      throw new SetupError('option-invalid', 'leaseSeconds must be a number of seconds above 0 and at most 86,400')
     }
     this.#keys = keys
     this.#clock = new ClockWatch(clock, clockSkewSeconds)
@@ -184,7 +205,8 @@ export class Verifier {
     if (key === undefined) {
       if (this.#keys.stale)
         return deferred('keys-unavailable', 'the key is unknown, but the authorized keys are out of date')
-      return rejected('key-unknown', `no authorized key has the id of the one that signed it as ${quote(claims.iss)}`)
+      // Not even the service is named: the one who made the token up chose it.
+      return rejected('key-unknown', 'no authorized key has the id that the token names')
     }
     // 4: not revoked, and an algorithm that its lines allow
     if (snapshot.isRevoked(key)) return rejected('key-revoked', `key ${key.fingerprint} is revoked`)

@@ -1,6 +1,7 @@
-import { checkReprocess } from '../../src/consumer-options.ts'
+import { CONSUMER_RULES } from '../../src/consumer-options.ts'
 import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
+import { checkOptions, FLAG, FUNCTION, having, type OptionRules, oneOfOrFunction } from '../../src/option-check.ts'
 import type { Signer } from '../../src/signer.ts'
 import type { Rejected, Verdict } from '../../src/verdict.ts'
 import type { Verifier } from '../../src/verifier.ts'
@@ -51,18 +52,28 @@ export type LoneConsumerOptions = KafkaConsumerOptions &
     | { readonly onRejected: 'acknowledge' }
   )
 
+const PRODUCER_RULES: OptionRules<ProducerOptions> = { preserveToken: FLAG, batch: FLAG }
+
+const CONSUMER_OPTION_RULES: OptionRules<KafkaConsumerOptions & { readonly deadLetterProducer?: ProducerLike }> = {
+  ...CONSUMER_RULES,
+  onRejected: oneOfOrFunction('dead-letter', 'acknowledge'),
+  deadLetterName: FUNCTION,
+  deadLetterProducer: having('a producer', 'send'),
+}
+
 /**
  * Signs every record that leaves through the client: a `Kafka`, whose producers are all covered, or a single producer, of
  * kafkajs or the KafkaJS API of `@confluentinc/kafka-javascript`. Transactions are covered too. Returns the same object.
  *
- * @throws SetupError `client-unsupported`, `already-wrapped`; `send` rejects with `header-reserved`, `header-unsupported`
+ * @throws SetupError `client-unsupported`, `already-wrapped`, `option-invalid`; `send` rejects with `header-reserved`, `header-unsupported`
  */
 export function wrapProducer<Client extends KafkaLike | ProducerLike>(
   client: Client,
   signer: Signer,
-  options: ProducerOptions = {},
+  given: ProducerOptions = {},
 ): Client {
   if (!isKafka(client) && !isProducer(client)) throw unsupported(client, 'a Kafka or a producer')
+  const options = checkOptions('wrapProducer', given, PRODUCER_RULES)
   wrapOnce(client, 'producer', signer, () => {
     if (!isKafka(client)) return signSends(client, signer, options)
     const kafka: KafkaLike = client
@@ -98,10 +109,10 @@ export function wrapConsumer<Client extends ConsumerLike>(
 export function wrapConsumer<Client extends KafkaLike | ConsumerLike>(
   client: Client,
   verifier: Verifier,
-  options: KafkaConsumerOptions & { readonly deadLetterProducer?: ProducerLike } = {},
+  given: KafkaConsumerOptions & { readonly deadLetterProducer?: ProducerLike } = {},
 ): Client {
-  checkOptions(options)
   if (!isKafka(client) && !isConsumer(client)) throw unsupported(client, 'a Kafka or a consumer')
+  const options = checkOptions('wrapConsumer', given, CONSUMER_OPTION_RULES)
   const { deadLetterProducer, ...consumerOptions } = options
   if (deadLetterProducer !== undefined && !isProducer(deadLetterProducer)) {
     throw unsupported(deadLetterProducer, 'as deadLetterProducer a producer')
@@ -140,21 +151,4 @@ function groupIdOf(config: unknown): string | undefined {
   const { groupId, kafkaJS, 'group.id': property } = (config ?? {}) as Record<string, unknown>
   const named = groupId ?? (kafkaJS as Record<string, unknown> | undefined)?.groupId ?? property
   return typeof named === 'string' ? named : undefined
-}
-
-function checkOptions(options: KafkaConsumerOptions): void {
-  const { onRejected, deadLetter, deadLetterName } = options
-  checkReprocess(options)
-  if (
-    onRejected !== undefined &&
-    typeof onRejected !== 'function' &&
-    !['dead-letter', 'acknowledge'].includes(onRejected)
-  ) {
-    throw new SetupError('option-invalid', `onRejected must be 'dead-letter', 'acknowledge' or a function`)
-  }
-  for (const [name, option] of Object.entries({ deadLetter, deadLetterName })) {
-    if (option !== undefined && typeof option !== 'function') {
-      throw new SetupError('option-invalid', `${name} must be a function`)
-    }
-  }
 }

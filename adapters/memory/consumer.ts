@@ -1,8 +1,9 @@
 import { setMaxListeners } from 'node:events'
-import type { ConsumerOptions } from '../../src/consumer-options.ts'
+import { CONSUMER_RULES, type ConsumerOptions } from '../../src/consumer-options.ts'
 import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { type Admission, type Delivery, Guard } from '../../src/guard.ts'
+import { FUNCTION, type OptionRules } from '../../src/option-check.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { originalOf, override } from '../../src/wrapping.ts'
@@ -13,6 +14,8 @@ export interface MemoryConsumerOptions extends ConsumerOptions<MemoryMessage> {
   /** the queue for the dead letters of a queue; default `<queue>.dlq` */
   readonly deadLetterName?: (queue: string) => string
 }
+
+export const MEMORY_CONSUMER_RULES: OptionRules<MemoryConsumerOptions> = { ...CONSUMER_RULES, deadLetterName: FUNCTION }
 
 type Callback = (message: MemoryMessage) => unknown
 

@@ -1,12 +1,12 @@
 import { Gatherer } from '../../src/batch/gatherer.ts'
-import { checkReprocess } from '../../src/consumer-options.ts'
 import { SetupError } from '../../src/errors.ts'
 import { TOKEN_HEADER } from '../../src/message.ts'
+import { checkOptions, FLAG, type OptionRules } from '../../src/option-check.ts'
 import type { Signer } from '../../src/signer.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { originalOf, override, wrapOnce } from '../../src/wrapping.ts'
 import { checkPublished, MemoryClient } from './broker.ts'
-import { GuardedClient, type MemoryConsumerOptions } from './consumer.ts'
+import { GuardedClient, MEMORY_CONSUMER_RULES, type MemoryConsumerOptions } from './consumer.ts'
 import { copyHeaders, copyProperties } from './copy.ts'
 import { toMessage } from './message.ts'
 
@@ -30,20 +30,19 @@ export interface MemoryProducerOptions {
   readonly batch?: boolean
 }
 
+const PRODUCER_RULES: OptionRules<MemoryProducerOptions> = { batch: FLAG }
+
 /**
  * From now on what the client publishes is signed, for the destination `memory:<queue>`. A token that is there already is
  * replaced.
  *
  * @returns the client itself
- * @throws SetupError `already-wrapped` by another signer, `client-unsupported`; and from `publish`, what
+ * @throws SetupError `already-wrapped` by another signer, `client-unsupported`, `option-invalid`; and from `publish`, what
  * {@link Signer.sign} throws
  */
-export function wrapProducer(
-  client: MemoryClient,
-  signer: Signer,
-  { batch }: MemoryProducerOptions = {},
-): MemoryClient {
+export function wrapProducer(client: MemoryClient, signer: Signer, options: MemoryProducerOptions = {}): MemoryClient {
   requireClient(client)
+  const { batch } = checkOptions('wrapProducer', options, PRODUCER_RULES)
   wrapOnce(client, 'producer', signer, () => {
     const publish = originalOf(client, 'publish')
     const gatherer = batch ? gatherUntilEnd(client, signer) : undefined
@@ -81,16 +80,16 @@ function gatherUntilEnd(client: MemoryClient, signer: Signer): Gatherer {
  * From now on the client's consumers get authorized messages only. Wrap before `consume`.
  *
  * @returns the client itself
- * @throws SetupError `already-wrapped` by another verifier, `already-consuming`, `client-unsupported`; and from `consume`,
- * `destination-invalid` and `option-invalid`
+ * @throws SetupError `already-wrapped` by another verifier, `already-consuming`, `client-unsupported`, `option-invalid`; and from
+ * `consume`, `destination-invalid` and `option-invalid`
  */
 export function wrapConsumer(
   client: MemoryClient,
   verifier: Verifier,
-  options: MemoryConsumerOptions = {},
+  given: MemoryConsumerOptions = {},
 ): MemoryClient {
   requireClient(client)
-  checkReprocess(options)
+  const options = checkOptions('wrapConsumer', given, MEMORY_CONSUMER_RULES)
   wrapOnce(client, 'consumer', verifier, () => {
     if (client.isConsuming) {
       throw new SetupError('already-consuming', 'the client consumes already; call wrapConsumer before consume')

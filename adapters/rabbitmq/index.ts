@@ -5,7 +5,12 @@ import { GuardedChannel, refuseConsuming } from './channel.ts'
 import { cover } from './channels.ts'
 import { type Callback, type ConnectionLike, invoke, type RabbitmqClient } from './client.ts'
 import { DeadLetterSink } from './dead-letters.ts'
-import { checkConsumerOptions, type RabbitmqConsumerOptions, type RabbitmqProducerOptions } from './options.ts'
+import {
+  checkConsumerOptions,
+  checkProducerOptions,
+  type RabbitmqConsumerOptions,
+  type RabbitmqProducerOptions,
+} from './options.ts'
 import { signPublishes } from './producer.ts'
 
 export type { AmqpMessage, RabbitmqClient } from './client.ts'
@@ -16,14 +21,15 @@ export { isWrapped }
  * Signs every message that leaves through the client: an amqplib connection (recovering ones and the callback API too), a
  * connection manager of amqp-connection-manager or one of its channels, or a single channel. Returns the same object.
  *
- * @throws SetupError `client-unsupported`, `already-wrapped`; and from `publish`, `header-reserved`,
+ * @throws SetupError `client-unsupported`, `already-wrapped`, `option-invalid`; and from `publish`, `header-reserved`,
  * `header-unsupported`, `destination-invalid`
  */
 export function wrapProducer<Client extends RabbitmqClient>(
   client: Client,
   signer: Signer,
-  options: RabbitmqProducerOptions = {},
+  given: RabbitmqProducerOptions = {},
 ): Client {
+  const options = checkProducerOptions(given)
   wrapOnce(client, 'producer', signer, () => {
     cover(client, {
       channel: (channel) => {
@@ -45,9 +51,9 @@ export function wrapProducer<Client extends RabbitmqClient>(
 export function wrapConsumer<Client extends RabbitmqClient>(
   client: Client,
   verifier: Verifier,
-  options: RabbitmqConsumerOptions = {},
+  given: RabbitmqConsumerOptions = {},
 ): Client {
-  checkConsumerOptions(options)
+  const options = checkConsumerOptions(given)
   wrapOnce(client, 'consumer', verifier, () => {
     const sinks = new WeakMap<object, DeadLetterSink>()
     const channels = new WeakMap<object, Set<GuardedChannel>>()

@@ -1,5 +1,5 @@
-import { type ConsumerOptions, checkReprocess } from '../../src/consumer-options.ts'
-import { SetupError } from '../../src/errors.ts'
+import { CONSUMER_RULES, type ConsumerOptions } from '../../src/consumer-options.ts'
+import { above0, checkOptions, FLAG, FUNCTION, type OptionRules, oneOf } from '../../src/option-check.ts'
 import type { AmqpMessage } from './client.ts'
 
 export interface RabbitmqProducerOptions {
@@ -32,27 +32,22 @@ export const DEFAULT_MAX_HOLD_SECONDS = 900
 /** A timer takes 2^31 - 1 ms at most. */
 const LONGEST_HOLD_SECONDS = 2_147_483
 
+const PRODUCER_RULES: OptionRules<RabbitmqProducerOptions> = { preserveToken: FLAG, batch: FLAG }
+
+const CONSUMER_OPTION_RULES: OptionRules<RabbitmqConsumerOptions> = {
+  ...CONSUMER_RULES,
+  deadLetterName: FUNCTION,
+  queueName: FUNCTION,
+  noAck: oneOf('drop'),
+  maxHoldSeconds: above0('seconds', LONGEST_HOLD_SECONDS),
+}
+
 /** @throws SetupError `option-invalid` */
-export function checkConsumerOptions(options: RabbitmqConsumerOptions): void {
-  const { onRejected, noAck, maxHoldSeconds, deadLetter, deadLetterName, queueName, onVerdict } = options
-  checkReprocess(options)
-  const known = onRejected === undefined || typeof onRejected === 'function'
-  if (!known && !['dead-letter', 'reject', 'acknowledge'].includes(onRejected)) {
-    throw invalid(`onRejected must be 'dead-letter', 'reject', 'acknowledge' or a function`)
-  }
-  if (noAck !== undefined && noAck !== 'drop') throw invalid(`noAck must be 'drop' or absent`)
-  if (maxHoldSeconds !== undefined && !isDuration(maxHoldSeconds)) {
-    throw invalid(`maxHoldSeconds must be a number of seconds above 0 and at most ${LONGEST_HOLD_SECONDS}`)
-  }
-  for (const [name, option] of Object.entries({ deadLetter, deadLetterName, queueName, onVerdict })) {
-    if (option !== undefined && typeof option !== 'function') throw invalid(`${name} must be a function`)
-  }
+export function checkProducerOptions(options: RabbitmqProducerOptions): RabbitmqProducerOptions {
+  return checkOptions('wrapProducer', options, PRODUCER_RULES)
 }
 
-function isDuration(seconds: unknown): boolean {
-  return typeof seconds === 'number' && seconds > 0 && seconds <= LONGEST_HOLD_SECONDS
-}
-
-function invalid(message: string): SetupError {
-  return new SetupError('option-invalid', message)
+/** @throws SetupError `option-invalid` */
+export function checkConsumerOptions(options: RabbitmqConsumerOptions): RabbitmqConsumerOptions {
+  return checkOptions('wrapConsumer', options, CONSUMER_OPTION_RULES)
 }

@@ -2,6 +2,16 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
 import { SetupError } from '../../src/errors.ts'
+import {
+  ABORT_SIGNAL,
+  above0,
+  checkOptions,
+  FUNCTION,
+  having,
+  NAME,
+  type OptionRules,
+  wholeNumber,
+} from '../../src/option-check.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { type Argument, keyPrefixOf, type RedisClient } from './client.ts'
@@ -9,7 +19,7 @@ import { DeadLetterSink } from './dead-letters.ts'
 import { EntryHandler } from './entry-handler.ts'
 import type { RedisStreamsConsumerOptions } from './guarded-client.ts'
 import { destinationOf, type StreamEntry } from './message.ts'
-import { checkOptions, requireClient } from './options.ts'
+import { CONSUMER_OPTION_RULES, refuseReject, requireClient } from './options.ts'
 import { openConnection } from './own-connection.ts'
 import { StreamGroup } from './stream-group.ts'
 
@@ -60,7 +70,8 @@ export interface StreamConsumer {
  *
  * @throws SetupError `client-unsupported`, `destination-invalid`, `option-invalid`
  */
-export function consumeStream(options: ConsumeStreamOptions): StreamConsumer {
+export function consumeStream(given: ConsumeStreamOptions): StreamConsumer {
+  const options = check(given)
   const resolved = resolve(options)
   return new Consumption(options, resolved)
 }
@@ -195,29 +206,44 @@ class Consumption implements StreamConsumer {
   }
 }
 
+const RULES: OptionRules<ConsumeStreamOptions> = {
+  ...CONSUMER_OPTION_RULES,
+  redis: having('a Redis or a Cluster of ioredis', 'sendCommand', 'duplicate'),
+  stream: NAME,
+  group: NAME,
+  consumer: NAME,
+  verifier: having('a Verifier', 'check'),
+  handler: FUNCTION,
+  startId: {
+    must: 'an entry id, "0" for the beginning or "$" for the end',
+    fits: (value) => typeof value === 'string' && /^(?:\$|\d+(?:-\d+)?)$/.test(value),
+  },
+  concurrency: wholeNumber(1, Number.MAX_SAFE_INTEGER),
+  blockSeconds: above0('seconds', 60),
+  claimIdleSeconds: above0('seconds', Number.MAX_VALUE),
+  maxDeliveries: {
+    must: 'a number, 1 or more, or Infinity',
+    fits: (value) => typeof value === 'number' && value >= 1,
+  },
+  onError: FUNCTION,
+  signal: ABORT_SIGNAL,
+}
+
+/** @throws SetupError `client-unsupported`, `option-invalid` */
+function check(given: ConsumeStreamOptions): ConsumeStreamOptions {
+  requireClient(given?.redis)
+  refuseReject(given)
+  const options = checkOptions('consumeStream', given, RULES)
+  const missing = (['stream', 'group', 'consumer', 'verifier', 'handler'] as const).find(
+    (name) => options[name] === undefined,
+  )
+  if (missing === undefined) return options
+  throw new SetupError('option-invalid', `consumeStream: ${missing} is missing; it must be ${RULES[missing].must}`)
+}
+
+/** @throws SetupError `destination-invalid` */
 function resolve(options: ConsumeStreamOptions): Resolved {
-  const { redis, stream, group, consumer, verifier, handler, startId = '0' } = options
-  const { concurrency = 10, blockSeconds = 1, claimIdleSeconds = 30, maxDeliveries = 10 } = options
-  requireClient(redis)
-  checkOptions(options)
-  for (const [name, value] of Object.entries({ stream, group, consumer })) {
-    if (typeof value !== 'string' || value === '') throw new SetupError('option-invalid', `${name} must be a text`)
-  }
-  if (typeof handler !== 'function') throw new SetupError('option-invalid', 'handler must be a function')
-  if (typeof verifier?.check !== 'function') throw new SetupError('option-invalid', 'verifier must be a Verifier')
-  if (!/^(?:\$|\d+(?:-\d+)?)$/.test(startId)) {
-    throw new SetupError('option-invalid', 'startId must be an entry id, "0" for the beginning or "$" for the end')
-  }
-  if (!Number.isInteger(concurrency) || concurrency < 1) {
-    throw new SetupError('option-invalid', 'concurrency must be a whole number, 1 or more')
-  }
-  if (!(blockSeconds > 0 && blockSeconds <= 60)) {
-    throw new SetupError('option-invalid', 'blockSeconds must be a number of seconds above 0 and at most 60')
-  }
-  if (!(claimIdleSeconds > 0 && Number.isFinite(claimIdleSeconds))) {
-    throw new SetupError('option-invalid', 'claimIdleSeconds must be a positive number of seconds')
-  }
-  if (!(maxDeliveries >= 1)) throw new SetupError('option-invalid', 'maxDeliveries must be 1 or more, or Infinity')
+  const { redis, stream, concurrency = 10, blockSeconds = 1, claimIdleSeconds = 30 } = options
   const key: Argument = keyPrefixOf(redis) + stream
   destinationOf(key)
   return {

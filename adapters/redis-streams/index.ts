@@ -4,7 +4,7 @@ import type { Verifier } from '../../src/verifier.ts'
 import { wrapOnce } from '../../src/wrapping.ts'
 import type { RedisClient } from './client.ts'
 import { GuardedClient, type RedisStreamsConsumerOptions } from './guarded-client.ts'
-import { checkOptions, requireClient } from './options.ts'
+import { checkConsumerOptions, checkProducerOptions, requireClient } from './options.ts'
 import { type ProducerOptions, signCommands } from './producer.ts'
 
 export { isWrapped } from '../../src/wrapping.ts'
@@ -26,9 +26,10 @@ export type { ProducerOptions } from './producer.ts'
 export function wrapProducer<Client extends RedisClient>(
   client: Client,
   signer: Signer,
-  options: ProducerOptions = {},
+  given: ProducerOptions = {},
 ): Client {
   requireClient(client)
+  const options = checkProducerOptions(given)
   wrapOnce(client, 'producer', signer, () => signCommands(client, signer, options))
   return client
 }
@@ -44,10 +45,10 @@ export function wrapProducer<Client extends RedisClient>(
 export function wrapConsumer<Client extends RedisClient>(
   client: Client,
   verifier: Verifier,
-  options: RedisStreamsConsumerOptions = {},
+  given: RedisStreamsConsumerOptions = {},
 ): Client {
   requireClient(client)
-  checkOptions(options)
+  const options = checkConsumerOptions(given)
   wrapOnce(client, 'consumer', verifier, () => {
     requireIdle(client)
     new GuardedClient(client, verifier, options).decorate()

@@ -1,28 +1,33 @@
-import { checkReprocess } from '../../src/consumer-options.ts'
+import { CONSUMER_RULES } from '../../src/consumer-options.ts'
 import { SetupError } from '../../src/errors.ts'
 import { isIoredis } from '../../src/ioredis-client.ts'
+import { checkOptions, FLAG, FUNCTION, type OptionRules, oneOfOrFunction, TEXT_LIST } from '../../src/option-check.ts'
 import type { RedisStreamsConsumerOptions } from './guarded-client.ts'
+import type { ProducerOptions } from './producer.ts'
+
+const PRODUCER_RULES: OptionRules<ProducerOptions> = { streams: TEXT_LIST, batch: FLAG }
+
+export const CONSUMER_OPTION_RULES: OptionRules<RedisStreamsConsumerOptions> = {
+  ...CONSUMER_RULES,
+  onRejected: oneOfOrFunction('dead-letter', 'acknowledge'),
+  deadLetterName: FUNCTION,
+}
 
 /** @throws SetupError `option-invalid` */
-export function checkOptions(options: RedisStreamsConsumerOptions): void {
-  const { onRejected, deadLetter, deadLetterName } = options
-  checkReprocess(options)
-  if (onRejected === 'reject') {
-    throw new SetupError('option-invalid', "onRejected: Redis has no dead letters of its own; write 'dead-letter'")
-  }
-  if (
-    onRejected !== undefined &&
-    typeof onRejected !== 'function' &&
-    !['dead-letter', 'acknowledge'].includes(onRejected)
-  ) {
-    throw new SetupError('option-invalid', "onRejected must be 'dead-letter', 'acknowledge' or a function")
-  }
-  if (deadLetter !== undefined && typeof deadLetter !== 'function') {
-    throw new SetupError('option-invalid', 'deadLetter must be a function that stores the letter and returns a promise')
-  }
-  if (deadLetterName !== undefined && typeof deadLetterName !== 'function') {
-    throw new SetupError('option-invalid', 'deadLetterName must be a function from key to key')
-  }
+export function checkProducerOptions(options: ProducerOptions): ProducerOptions {
+  return checkOptions('wrapProducer', options, PRODUCER_RULES)
+}
+
+/** @throws SetupError `option-invalid` */
+export function checkConsumerOptions(options: RedisStreamsConsumerOptions): RedisStreamsConsumerOptions {
+  refuseReject(options)
+  return checkOptions('wrapConsumer', options, CONSUMER_OPTION_RULES)
+}
+
+/** @throws SetupError `option-invalid` */
+export function refuseReject(options: RedisStreamsConsumerOptions | null | undefined): void {
+  if (options?.onRejected !== 'reject') return
+  throw new SetupError('option-invalid', "onRejected: Redis has no dead letters of its own; write 'dead-letter'")
 }
 
 /** @throws SetupError `client-unsupported` */

@@ -1,5 +1,6 @@
 import type { JSONWebKeySet } from 'jose'
 import { SetupError } from '../errors.ts'
+import { above0, checkOptions, either, FLAG, FUNCTION, type OptionRules, TEXT, TEXT_LIST } from '../option-check.ts'
 import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
 import { allowsOfJwks, type JwksOptions } from './jwks.ts'
 import { type DirectoryOptions, KeyDirectory } from './key-directory.ts'
@@ -18,6 +19,34 @@ export interface ParseOptions {
   readonly revokedKeys?: string
   /** what to call that one: `revoked_keys` */
   readonly revokedKeysFile?: string
+}
+
+const PARSE_RULES: OptionRules<ParseOptions> = { file: TEXT, revokedKeys: TEXT, revokedKeysFile: TEXT }
+
+const DURATION = above0('seconds', 86_400)
+
+const DIRECTORY_RULES: OptionRules<DirectoryOptions> = {
+  pollSeconds: DURATION,
+  staleAfterSeconds: DURATION,
+  cooldownSeconds: DURATION,
+  expiryNoticeDays: { must: 'a number of days, 0 or more', fits: (value) => typeof value === 'number' && value >= 0 },
+  strictModes: FLAG,
+  onError: FUNCTION,
+}
+
+const REVOCATION_RULES: OptionRules<RevocationOptions> = { revokedKeys: either(TEXT, TEXT_LIST) }
+
+const JWKS_RULES: OptionRules<JwksOptions> = { ...REVOCATION_RULES, serviceOf: FUNCTION }
+
+const REMOTE_RULES: OptionRules<RemoteJwksOptions> = {
+  ...JWKS_RULES,
+  revokedKeysFile: TEXT,
+  strictModes: FLAG,
+  pollSeconds: DURATION,
+  cooldownSeconds: DURATION,
+  staleAfterSeconds: DURATION,
+  deferAfterSeconds: above0('seconds', 604_800),
+  onError: FUNCTION,
 }
 
 type Source = KeySource & { health?(): KeyHealth; close?(): void }
@@ -56,8 +85,9 @@ export class AuthorizedKeys implements KeySource {
    *   `key-private-in-public-place`, `key-malformed`, `key-type-unsupported`, `key-too-weak`; `option-invalid` for what is
    *   no string
    */
-  static parse(text: string, options: ParseOptions = {}): AuthorizedKeys {
-    if (typeof text !== 'string' || typeof (options.revokedKeys ?? '') !== 'string') {
+  static parse(text: string, given: ParseOptions = {}): AuthorizedKeys {
+    const options = checkOptions('AuthorizedKeys.parse', given, PARSE_RULES)
+    if (typeof text !== 'string') {
       throw new SetupError('option-invalid', "parse() takes texts: read the files with the encoding 'utf8'")
     }
     const allows = parseLines(text, options.file ?? 'authorized_keys')
@@ -83,7 +113,8 @@ export class AuthorizedKeys implements KeySource {
    *   `key-*`; `option-invalid`
    */
   static async fromDirectory(directory: string, options: DirectoryOptions = {}): Promise<AuthorizedKeys> {
-    return new AuthorizedKeys(await KeyDirectory.open(directory, options))
+    const checked = checkOptions('AuthorizedKeys.fromDirectory', options, DIRECTORY_RULES)
+    return new AuthorizedKeys(await KeyDirectory.open(directory, checked))
   }
 
   /**
@@ -95,7 +126,8 @@ export class AuthorizedKeys implements KeySource {
    *   `service-invalid`, and `key-*` for a key that is unusable
    */
   static fromKeyStore(store: PublicKeyStore, policy: ServicePolicy, options: RevocationOptions = {}): AuthorizedKeys {
-    return new AuthorizedKeys({ snapshot: createSnapshot(allowsOfKeyStore(store, policy), revocationsOf(options)) })
+    const revoked = revocationsOf(checkOptions('AuthorizedKeys.fromKeyStore', options, REVOCATION_RULES))
+    return new AuthorizedKeys({ snapshot: createSnapshot(allowsOfKeyStore(store, policy), revoked) })
   }
 
   /**
@@ -121,15 +153,14 @@ export class AuthorizedKeys implements KeySource {
     options: RemoteJwksOptions = {},
   ): AuthorizedKeys | Promise<AuthorizedKeys> {
     if (typeof source === 'string' || source instanceof URL) return openRemote(source)
-    if (options.revokedKeysFile !== undefined) {
-      throw new SetupError('option-invalid', 'revokedKeysFile goes with a URL: beside a JWK Set pass revokedKeys')
-    }
-    const { allows, missing } = allowsOfJwks(source, new Policy(servicePolicy), options, 'JWKS')
+    const ofSet = checkOptions<JwksOptions>('AuthorizedKeys.fromJwks', options, JWKS_RULES)
+    const { allows, missing } = allowsOfJwks(source, new Policy(servicePolicy), ofSet, 'JWKS')
     if (missing !== undefined) throw missing
-    return new AuthorizedKeys({ snapshot: createSnapshot(allows, revocationsOf(options)) })
+    return new AuthorizedKeys({ snapshot: createSnapshot(allows, revocationsOf(ofSet)) })
 
     async function openRemote(url: URL | string): Promise<AuthorizedKeys> {
-      return new AuthorizedKeys(await RemoteJwks.open(url, new Policy(servicePolicy), options))
+      const ofUrl = checkOptions('AuthorizedKeys.fromJwks', options, REMOTE_RULES)
+      return new AuthorizedKeys(await RemoteJwks.open(url, new Policy(servicePolicy), ofUrl))
     }
   }
 

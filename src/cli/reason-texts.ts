@@ -18,7 +18,7 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
     'Treat it as hostile; look at who publishes there.',
   ],
   'token-malformed': [
-    'Not a token of the wire format.',
+    'Not a token of the wire format. The detail names the offence and its place.',
     'A hop that rewrites or cuts headers, another library under the same name, an attacker.',
     "If it is all of one producer's, compare the header it sends with the one that arrives.",
   ],
@@ -78,7 +78,7 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
     'Compare the bytes. If a proxy changes bodies, sign behind it.',
   ],
   'headers-mismatch': [
-    'A signed header or property was changed, added or removed, or a queueauth-* header is there.',
+    'A signed header or property was changed, added or removed, a queueauth-* header is there, or there is more than the limits of the wire format allow.',
     'A hop that rewrites headers; tampering; a dead letter sent back as it is.',
     'Tell producers to leave such headers out with unsignedHeaders. Remove queueauth-* from what you re-drive.',
   ],

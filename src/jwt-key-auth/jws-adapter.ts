@@ -4,6 +4,7 @@ import { SetupError } from '../errors.ts'
 import type { Algorithm, KeyType } from '../keys/algorithms.ts'
 import { readPrivateKey } from '../keys/private-key.ts'
 import { publicKeyOf, readPublicKey } from '../keys/public-key.ts'
+import { checkOptions, FLAG, type OptionRules, wholeNumber } from '../option-check.ts'
 import type { JwtService } from './jwt-key-auth.ts'
 
 export interface JwsAdapterOptions {
@@ -13,6 +14,12 @@ export interface JwsAdapterOptions {
   readonly clockSkewSeconds?: number
   /** take tokens that never expire, such as jwt-key-auth makes; default false */
   readonly acceptWithoutExpiry?: boolean
+}
+
+const RULES: OptionRules<JwsAdapterOptions> = {
+  expiresInSeconds: wholeNumber(1, Number.MAX_SAFE_INTEGER),
+  clockSkewSeconds: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+  acceptWithoutExpiry: FLAG,
 }
 
 /** Longer than any token with an RSA key of 8192 bits and a name of sensible length. */
@@ -43,12 +50,11 @@ export class JwsAdapter implements JwtService {
 
   /** @throws SetupError `option-invalid` */
   constructor(options: JwsAdapterOptions = {}) {
-    this.#expiresInSeconds = wholeSeconds('expiresInSeconds', options.expiresInSeconds ?? 60, 1)
-    this.#clockSkewSeconds = wholeSeconds('clockSkewSeconds', options.clockSkewSeconds ?? 60, 0)
-    this.#acceptWithoutExpiry = options.acceptWithoutExpiry ?? false
-    if (typeof this.#acceptWithoutExpiry !== 'boolean') {
-      throw new SetupError('option-invalid', 'acceptWithoutExpiry must be true or false')
-    }
+    const checked = checkOptions('new JwsAdapter', options, RULES)
+    const { expiresInSeconds = 60, clockSkewSeconds = 60, acceptWithoutExpiry = false } = checked
+    this.#expiresInSeconds = expiresInSeconds
+    this.#clockSkewSeconds = clockSkewSeconds
+    this.#acceptWithoutExpiry = acceptWithoutExpiry
   }
 
   /** @throws SetupError `key-*` for an unusable private key, `service-invalid` for a name that makes the token too long */
@@ -125,11 +131,6 @@ function parseJson(bytes: Buffer): unknown {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function wholeSeconds(option: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw new SetupError('option-invalid', `${option} must be a whole number of seconds, at least ${least}`)
 }
 
 function nowInSeconds(): number {

@@ -26,3 +26,10 @@ export function algorithmsFor(type: KeyType): readonly Algorithm[] {
 export function isAlgorithm(text: string): text is Algorithm {
   return (ALGORITHMS as readonly string[]).includes(text)
 }
+
+/** An algorithm by its name in a token; undefined for any other name. */
+export function algorithmOf(alg: string): Algorithm | undefined {
+  // The same for an Ed25519 key (RFC 9864), and most stock libraries write only that.
+  if (alg === 'EdDSA') return 'Ed25519'
+  return isAlgorithm(alg) ? alg : undefined
+}

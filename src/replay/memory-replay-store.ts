@@ -1,5 +1,5 @@
-import { SetupError } from '../errors.ts'
 import { publish } from '../events.ts'
+import { checkOptions, FUNCTION, type OptionRules, wholeNumber } from '../option-check.ts'
 import { Generations } from './generations.ts'
 import { MemoryBatches } from './memory-batches.ts'
 import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
@@ -7,6 +7,13 @@ import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './repl
 const DEFAULT_MAX_ENTRIES = 500_000
 /** A Map holds no more than 2^24 entries. */
 const MOST_ENTRIES = 2 ** 24
+
+export interface MemoryReplayStoreOptions {
+  readonly maxEntries?: number
+  readonly now?: () => number
+}
+
+const RULES: OptionRules<MemoryReplayStoreOptions> = { maxEntries: wholeNumber(2, MOST_ENTRIES), now: FUNCTION }
 
 /** The least time between two notices that the store is full, in milliseconds. */
 const NOTICE_MS = 60_000
@@ -52,11 +59,9 @@ export class MemoryReplayStore implements ReplayStore {
    * @param options.now a monotonic clock in milliseconds, for tests
    * @throws SetupError `option-invalid`
    */
-  constructor(options: { maxEntries?: number; now?: () => number } = {}) {
-    const { maxEntries = DEFAULT_MAX_ENTRIES, now = () => performance.now() } = options
-    if (!Number.isInteger(maxEntries) || maxEntries < 2 || maxEntries > MOST_ENTRIES) {
-      throw new SetupError('option-invalid', `maxEntries must be a whole number from 2 to ${MOST_ENTRIES}`)
-    }
+  constructor(options: MemoryReplayStoreOptions = {}) {
+    const checked = checkOptions('new MemoryReplayStore', options, RULES)
+    const { maxEntries = DEFAULT_MAX_ENTRIES, now = () => performance.now() } = checked
     this.#now = now
     const start = now()
     this.#committed = new Generations(maxEntries, start, (at) => {

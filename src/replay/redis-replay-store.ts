@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { SetupError } from '../errors.ts'
+import { above0, checkOptions, type OptionRules, TEXT } from '../option-check.ts'
 import { DEFAULT_MAX_AGE_SECONDS } from '../policy.ts'
 import { BEGIN, COMMIT, RELEASE, RENEW, type Script } from './redis-replay-scripts.ts'
 import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
@@ -20,6 +21,13 @@ export interface RedisReplayStoreOptions {
   readonly timeoutSeconds?: number
 }
 
+const RULES: OptionRules<RedisReplayStoreOptions> = {
+  keyPrefix: TEXT,
+  messagesPerSecond: above0('', Number.POSITIVE_INFINITY),
+  maxAgeSeconds: above0('seconds', Number.POSITIVE_INFINITY),
+  timeoutSeconds: above0('seconds', 60),
+}
+
 /** Measured on Redis 7 with keys and entries of usual length. */
 const BYTES_AN_ENTRY = 250
 
@@ -36,18 +44,11 @@ export class RedisReplayStore implements ReplayStore {
 
   /** @throws SetupError `option-invalid` */
   constructor(redis: RedisLike, options: RedisReplayStoreOptions = {}) {
-    const { keyPrefix = 'queueauth:replay:', messagesPerSecond, timeoutSeconds = 2 } = options
-    const { maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = options
+    const checked = checkOptions('new RedisReplayStore', options, RULES)
+    const { keyPrefix = 'queueauth:replay:', messagesPerSecond, timeoutSeconds = 2 } = checked
+    const { maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = checked
     if (typeof redis?.call !== 'function') {
       throw new SetupError('option-invalid', 'RedisReplayStore needs a client of ioredis: new RedisReplayStore(redis)')
-    }
-    if (!(timeoutSeconds > 0 && timeoutSeconds <= 60)) {
-      throw new SetupError('option-invalid', 'timeoutSeconds must be a number of seconds above 0 and at most 60')
-    }
-    for (const [name, value] of Object.entries({ messagesPerSecond, maxAgeSeconds })) {
-      if (value !== undefined && !(value > 0)) {
-        throw new SetupError('option-invalid', `${name} must be a positive number`)
-      }
     }
     this.#redis = redis
     this.#keyPrefix = keyPrefix

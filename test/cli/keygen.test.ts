@@ -7,7 +7,7 @@ import { MemoryBroker, wrapConsumer, wrapProducer } from '../../adapters/memory/
 import { AuthorizedKeys, Signer, senderOf, Verifier } from '../../src/index.ts'
 import { ALGORITHMS, type Algorithm } from '../../src/keys/algorithms.ts'
 import { builtProgram } from '../built.ts'
-import { runCommand, temporaryFolder } from './command.ts'
+import { runCommand, runShell, temporaryFolder } from './command.ts'
 
 const hasSshKeygen = ((): boolean => {
   try {
@@ -36,6 +36,21 @@ describe('keygen', () => {
       void consumer.consume('orders.new', (message) => resolve(senderOf(message)?.service))
     })
     expect(service).toBe('checkout')
+  })
+
+  it('sign writes the name of the algorithm that was asked for', async () => {
+    await using place = await temporaryFolder()
+    const made = await runCommand(['keygen', 'checkout', '--queues', 'orders'], { cwd: place.path })
+    expect(made.exitCode).toBe(0)
+    const sign = 'queue-key-auth sign checkout.key --service checkout --to memory:orders --token'
+    const algOf = async (options: string): Promise<unknown> => {
+      const { stdout } = await runShell(`echo '{"payload":"hello"}' | ${sign} ${options}`, { cwd: place.path })
+      return (JSON.parse(Buffer.from(stdout.split('.')[0] as string, 'base64url').toString()) as { alg: unknown }).alg
+    }
+    expect(await algOf('')).toBe('Ed25519')
+    expect(await algOf('--alg EdDSA')).toBe('EdDSA')
+    const wrong = await runShell(`echo '{"payload":"hello"}' | ${sign} --alg ES256`, { cwd: place.path })
+    expect(wrong.exitCode).toBe(2)
   })
 
   it('writes PKCS#8 that only the owner may read, and prints nothing of it', async () => {

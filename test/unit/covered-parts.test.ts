@@ -4,50 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { digestParts, isCoverableName } from '../../src/covered-parts.ts'
 import type { CoveredProperties, Headers, HeaderValue } from '../../src/message.ts'
 import { setupErrorOf } from './keys/helpers.ts'
-
-/** The preimage, written down a second time from docs/spec.md in another manner. */
-function preimage(properties: CoveredProperties, headers: Headers, names: readonly string[]): Buffer {
-  const { key, type, contentType, contentEncoding, replyTo, correlationId, messageId, appId } = properties
-  const parts: [string, HeaderValue][] = [
-    ['@key', key],
-    ['@type', type],
-    ['@content-type', contentType],
-    ['@content-encoding', contentEncoding],
-    ['@reply-to', replyTo],
-    ['@correlation-id', correlationId],
-    ['@message-id', messageId],
-    ['@app-id', appId],
-    ...names.map((name): [string, HeaderValue] => [name, headers[name]]),
-  ]
-  const part = ([name, value]: [string, HeaderValue]): Buffer =>
-    Buffer.concat([
-      sized(name),
-      value === undefined ? Buffer.of(0) : Buffer.concat([Buffer.of(1), sized(typed(value))]),
-    ])
-  return Buffer.concat([Buffer.from('queueauth-v1/parts\0'), uint32(parts.length), ...parts.map(part)])
-}
-
-function typed(value: HeaderValue): Buffer {
-  if (value === null) return Buffer.from('z')
-  if (typeof value === 'boolean') return Buffer.from(value ? 't' : 'f')
-  if (typeof value === 'number') return Buffer.concat([Buffer.from('n'), sized(JSON.stringify(value))])
-  if (typeof value === 'string' || value instanceof Uint8Array) return Buffer.concat([Buffer.from('b'), sized(value)])
-  if (Array.isArray(value)) return Buffer.concat([Buffer.from('l'), uint32(value.length), ...value.map(typed)])
-  const members = Object.entries(value as Headers).sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-  const pairs = members.flatMap(([name, member]) => [sized(name), typed(member)])
-  return Buffer.concat([Buffer.from('m'), uint32(members.length), ...pairs])
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
-}
-
-function sized(value: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(value as string)
-  return Buffer.concat([uint32(bytes.length), bytes])
-}
+import { preimage } from './preimage.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 6 }).filter((value) => value.isWellFormed())
 const leaf: fc.Arbitrary<HeaderValue> = fc.oneof(
@@ -158,7 +115,7 @@ describe('the digest of the covered parts', () => {
   })
 
   it('sorts the keys of a table by their UTF-8 and not by UTF-16', () => {
-    const table = { '\ud83d\ude00': 1, '\uffee': 2 }
+    const table = { '\ud83d\ude00': 1, '\uffee': 2, b: 3, '\ud83d\ude01': 4, a: 5, '\ue000': 6 }
     expect(digestParts({}, { h: table }, ['h'])).toBe(hash('sha256', preimage({}, { h: table }, ['h']), 'base64url'))
   })
 
@@ -183,11 +140,18 @@ describe('the digest of the covered parts', () => {
     ['1e21', 1e21],
     ['a lone surrogate', 'x\ud800'],
     ['a lone surrogate as a key', { '\udc00': 1 }],
+    ['a lone surrogate as a key beside what it is written as', { '\ud800': 1, '\ufffd': 2 }],
+    ['two lone surrogates as keys', { '\ud800': 1, '\ud801': 2, '\u{1f600}': 3 }],
     ['undefined in a list', [undefined]],
     ['a hole in a list', [undefined, 1]],
     ['a Date within a table within a list', [{ at: new Date(0) }]],
     ['a table whose prototype is bytes', Object.create(Buffer.from('abc'))],
     ['17 levels', Array.from({ length: 17 }).reduce((inner) => [inner], 'x')],
+    ['17 tables', Array.from({ length: 17 }).reduce((inner) => ({ inner }), 'x')],
+    [
+      'lists and tables, 17 of both',
+      Array.from({ length: 17 }).reduce((inner, _, n) => (n % 2 ? [inner] : { inner }), 'x'),
+    ],
   ])('%s is refused, and the error names the header', (_, bad) => {
     const error = setupErrorOf(() => digestParts({}, { 'x-when': bad as HeaderValue }, ['x-when']))
     expect(error?.code).toBe('header-unsupported')

@@ -37,6 +37,14 @@ function untagged(tagged: Tagged): HeaderValue {
       return (value as Tagged[]).map(untagged)
     case 'table':
       return valuesOf(value as Record<string, Tagged>)
+    case 'repeated': {
+      const [times, item] = value as [number, Tagged]
+      return Array.from({ length: times }, () => untagged(item))
+    }
+    case 'repeated-string': {
+      const [times, text] = value as [number, string]
+      return text.repeat(times)
+    }
     case 'string':
     case 'number':
     case 'boolean':

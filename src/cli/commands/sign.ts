@@ -11,7 +11,7 @@ interface SignOptions {
   readonly service: string
   readonly to?: string
   readonly expiresIn?: string
-  readonly alg?: Algorithm
+  readonly alg?: Algorithm | 'EdDSA'
   readonly from: MessageForm
   readonly token?: true
 }
@@ -24,7 +24,12 @@ export function signCommand(): Command {
     .requiredOption('--service <name>', 'the name to sign as')
     .option('--to <address>', 'the destination, such as amqp:orders/order.created, in place of the one in the message')
     .option('--expires-in <duration>', 'a deadline: handling must not start later')
-    .addOption(new Option('--alg <name>', 'for an RSA key that signs RS256').choices(ALGORITHMS))
+    .addOption(
+      new Option(
+        '--alg <name>',
+        'RS256 for an RSA key that signs so, EdDSA for an Ed25519 key whose verifiers know only that name',
+      ).choices([...ALGORITHMS, 'EdDSA']),
+    )
     .addOption(fromOption())
     .option('--token', 'print the token alone, the value of the header queueauth')
     .addHelpText(
