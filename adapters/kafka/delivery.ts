@@ -1,25 +1,33 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
+import type { DeadLetter, Returned } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
 import type { ReceivedMessage } from '../../src/message.ts'
 import type { KafkaMessage } from './client.ts'
 import type { KafkaRecord } from './index.ts'
 import { toView } from './message.ts'
 import type { Partition } from './partition.ts'
+import { type OpenedReturn, openReturned } from './returned.ts'
 
 /** A record on its way through the guard. One object a record, as there are many. */
 export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   readonly message: KafkaMessage
   readonly received: ReceivedMessage
   readonly #partition: Partition
+  /** a dead letter that came back is judged, and handed over, as what it was made from */
+  readonly #opened: OpenedReturn | undefined
 
   constructor(message: KafkaMessage, partition: Partition) {
     this.message = message
-    this.received = partition.read(message)
+    this.#opened = openReturned(message)
+    this.received = partition.read(this.#opened?.message ?? message)
     this.#partition = partition
   }
 
   get native(): KafkaRecord {
     return { topic: this.#partition.topic, partition: this.#partition.number, message: this.message }
+  }
+
+  get returned(): Returned | undefined {
+    return this.#opened?.returned
   }
 
   abstract handle(admission: Admission): void | Promise<void>
@@ -29,14 +37,19 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   abandon(): void {}
 
   async deadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
-    const storing = this.#partition.store(letter)
+    const opened = this.#opened
+    const storing = this.#partition.store(
+      opened === undefined ? letter : { ...letter, message: { ...letter.message, message: opened.message } },
+    )
     abandonLate(storing, this.#partition.signal, this)
     await storing
   }
 
   /** What the handler gets. */
   view(admission: Admission): KafkaMessage {
-    return toView(this.message, this.received, admission)
+    // Where the policy lets it pass unverified it is handed on as it came.
+    const message = admission.verified === undefined ? this.message : (this.#opened?.message ?? this.message)
+    return toView(message, this.received, admission)
   }
 }
 
