@@ -23,8 +23,10 @@ export interface Bench {
   letters(queue: string, count?: number): Promise<GetMessage[]>
   /** the next message of a queue, which must be there */
   take(queue: string): Promise<GetMessage>
-  /** messages that are ready in a queue */
+  /** messages that are ready in a queue; of one for dead letters that was not needed yet: 0 */
   ready(queue: string): Promise<number>
+  /** whether there is such a queue */
+  exists(queue: string): Promise<boolean>
 }
 
 export function bench(address: string | undefined | (() => string)): Bench {
@@ -43,16 +45,37 @@ export function bench(address: string | undefined | (() => string)): Bench {
   afterAll(async () => {
     await Promise.allSettled(open.map((made) => made.close()))
   })
+  const checked = async (queue: string): Promise<number | undefined> => {
+    // A queue that is missing ends the channel.
+    const checking = await (await shared()).createChannel()
+    checking.on('error', () => undefined)
+    try {
+      const { messageCount } = await checking.checkQueue(queue)
+      await checking.close()
+      return messageCount
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 404) throw error
+      return undefined
+    }
+  }
+  let sharing: Promise<ChannelModel> | undefined
+  const shared = (): Promise<ChannelModel> => {
+    sharing ??= connection()
+    return sharing
+  }
   return {
     get raw() {
       return raw
     },
     connection,
+    exists: async (queue) => (await checked(queue)) !== undefined,
     queue: async (prefix = 'queue') => (await raw.assertQueue(uniqueName(prefix))).queue,
     letters: async (queue, count = 1) => {
       const letters: GetMessage[] = []
       await expect
         .poll(async () => {
+          // It is made by the first of them.
+          if ((await checked(`${queue}.dlq`)) === undefined) return 0
           while (letters.length < count) {
             const letter = await raw.get(`${queue}.dlq`, { noAck: true })
             if (letter === false) break
@@ -68,7 +91,7 @@ export function bench(address: string | undefined | (() => string)): Bench {
       if (message === false) throw new Error(`nothing is in ${queue}`)
       return message
     },
-    ready: async (queue) => (await raw.checkQueue(queue)).messageCount,
+    ready: async (queue) => (await checked(queue)) ?? 0,
   }
 }
 
