@@ -22,8 +22,8 @@ interface Wrapped {
 }
 
 /** Whether messages that this client publishes are signed (`producer`), or those it delivers are checked (`consumer`). */
-export function isWrapped(client: object, role?: Role): boolean {
-  const by = (client as Wrapped)[WRAPPING]?.by
+export function isWrapped(client: unknown, role?: Role): boolean {
+  const by = (client as Wrapped | null | undefined)?.[WRAPPING]?.by
   return by !== undefined && (role === undefined ? by.size > 0 : by.has(role))
 }
 
