@@ -59,6 +59,8 @@ export class DeadLetterSink {
 
   /** Resolves when the broker has the dead letter on disk or with its replicas. */
   async store(queue: string, letter: AmqpDeadLetter): Promise<void> {
+    // The first deliveries come while the queue is still being looked up; a broker in need reads no more after a publish.
+    await this.prepare(queue)
     const target = isParked(letter) ? `${queue}.parked` : queue
     const id = randomUUID()
     for (const make of FORMS) {
