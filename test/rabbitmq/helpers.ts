@@ -132,6 +132,16 @@ export async function messageOf(promise: Promise<unknown>): Promise<unknown> {
 
 const require = createRequire(import.meta.url)
 
+/** The oldest one. From 4.1 on RabbitMQ wants longer frames than it asks for by itself: see {@link longFrames}. */
+export const amqplib0100 = require('amqplib-0.10.0') as typeof import('amqplib')
+export const amqplib0100Callbacks = require('amqplib-0.10.0/callback_api') as typeof import('amqplib/callback_api')
+export const amqplib1 = require('amqplib-1') as typeof import('amqplib')
+export const amqplib1Callbacks = require('amqplib-1/callback_api') as typeof import('amqplib/callback_api')
+
+export function longFrames(url: string): string {
+  return `${url}?frameMax=8192`
+}
+
 /** amqplib before 1.0 has no types of its own; the present ones fit. */
 export const amqplib010 = require('amqplib-0.10') as typeof import('amqplib')
 export const amqplib010Callbacks = require('amqplib-0.10/callback_api') as typeof import('amqplib/callback_api')
