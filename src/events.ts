@@ -48,6 +48,7 @@ export interface NoticeEvent {
     | 'consumer-paused'
     | 'consumer-resumed'
     | 'deliveries-exceeded'
+    | 'dead-letter-parked'
   readonly detail: string
 }
 

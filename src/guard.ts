@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
-import { createDeadLetter, type DeadLetter, UnstorableError } from './dead-letter.ts'
+import { createDeadLetter, type DeadLetter, isParked, type Returned, UnstorableError } from './dead-letter.ts'
 import { publish } from './events.ts'
 import { type Lease, Leases, NO_LEASE } from './leases.ts'
 import type { ReceivedMessage } from './message.ts'
@@ -36,6 +36,8 @@ export interface Delivery<Native = unknown> {
    * {@link UnstorableError}: it can never be stored.
    */
   deadLetter(letter: DeadLetter<Native>): Promise<void>
+  /** the message was a dead letter and came back, as it says itself */
+  readonly returned?: Returned | undefined
   /** Hears each time that the message has to wait: for transports that hand messages over in batches. */
   held?(): void
 }
@@ -284,7 +286,7 @@ export class Guard<Native = unknown> {
 
   /** Nothing is settled before the dead letter is confirmed. */
   async #deadLetter(delivery: Delivery<Native>, rejected: Rejected): Promise<Outcome> {
-    const letter = createDeadLetter(rejected, delivery.received, delivery.native)
+    const letter = createDeadLetter(rejected, delivery.received, delivery.native, delivery.returned)
     for (let attempt = 0; ; attempt++) {
       try {
         const { deadLetter } = this.#options
@@ -297,6 +299,7 @@ export class Guard<Native = unknown> {
         if (!(await this.#pause(permanent ? PARKED_DELAY_MS : backOff(attempt)))) return 'let-go'
       }
     }
+    if (this.#options.deadLetter === undefined && isParked(letter)) this.#reporter.parked(letter)
     return await this.#settle(delivery, rejected, 'dead-lettered')
   }
 

@@ -62,6 +62,15 @@ export class Reporter<Native> {
     )
   }
 
+  /** Something sends dead letters back although they are rejected each time. */
+  parked({ queue, reason, returned }: DeadLetter<Native>): void {
+    const detail =
+      `queue ${quote(queue)}: a dead letter came back ${returned?.count} times and was rejected each time (${reason}), so it is ` +
+      'stored beside the dead letters, where nothing sends it back (its place is theirs with "parked" added)'
+    if (publish('queue-key-auth:notice', () => ({ queue, notice: 'dead-letter-parked', detail }))) return
+    this.#verifier.warnings.once(`${queue} dead-letter-parked`, detail)
+  }
+
   /** The user's choice of what becomes of a rejected message; the safe one where the user's function fails. */
   choose(choice: ConsumerOptions<Native>['onRejected'], rejected: Rejected, message: Native): OnRejected {
     if (typeof choice !== 'function') return choice ?? 'dead-letter'

@@ -22,7 +22,7 @@ interface Wrapped {
 }
 
 /** Whether messages that this client publishes are signed (`producer`), or those it delivers are checked (`consumer`). */
-export function isWrapped(client: object, role?: Role): boolean {
+export function isWrapped(client: unknown, role?: Role): boolean {
   const by = (client as Wrapped | null | undefined)?.[WRAPPING]?.by
   return by !== undefined && (role === undefined ? by.size > 0 : by.has(role))
 }

@@ -1,8 +1,9 @@
-import { type DeadLetter, explanationHeaders, originalHeaderName } from '../../src/dead-letter.ts'
+import { type DeadLetter, explanationHeaders, originalHeaderName, reasonHeaders } from '../../src/dead-letter.ts'
 import { type HeaderValue, isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import type { OutgoingMessage } from './client.ts'
 import type { KafkaRecord } from './index.ts'
 import { copyTable, isCut, MAX_READ_HEADERS } from './message.ts'
+import { NULLS_HEADER } from './returned.ts'
 
 /** How a dead letter is written: the rungs of the ladder it goes down until it fits. Pure. */
 
@@ -20,11 +21,11 @@ export const FORMS: readonly ((letter: DeadLetter<KafkaRecord>) => Form)[] = [fu
 const MAX_POINTER_KEY_BYTES = 1_024
 
 function full(letter: DeadLetter<KafkaRecord>): Form {
-  return { message: record(letter, { ...explanationHeaders(letter), ...whereFrom(letter) }), compressed: false }
+  return { message: record(letter, { ...whereFrom(letter), ...explanationHeaders(letter) }), compressed: false }
 }
 
 function bare(letter: DeadLetter<KafkaRecord>): Form {
-  return { message: record(letter, { 'queueauth-reason': letter.reason }), compressed: false }
+  return { message: record(letter, reasonHeaders(letter)), compressed: false }
 }
 
 function compressed(letter: DeadLetter<KafkaRecord>): Form {
@@ -39,13 +40,18 @@ function pointer(letter: DeadLetter<KafkaRecord>): Form {
     message: {
       key: key !== null && key.length > MAX_POINTER_KEY_BYTES ? null : key,
       value: JSON.stringify({ topic, partition, offset: message.offset }),
-      headers: { ...explanationHeaders(letter), ...whereFrom(letter), 'queueauth-pointer': 'v1' },
+      headers: { ...whereFrom(letter), ...explanationHeaders(letter), 'queueauth-pointer': 'v1' },
     },
     compressed: false,
   }
 }
 
-function whereFrom({ message: { topic, partition, message } }: DeadLetter<KafkaRecord>): Record<string, string> {
+/** Of one that came back its explanation says that, if it ever did. */
+function whereFrom({ message, returned }: DeadLetter<KafkaRecord>): Record<string, string> {
+  return returned === undefined ? position(message) : {}
+}
+
+function position({ topic, partition, message }: KafkaRecord): Record<string, string> {
   return {
     'queueauth-topic': topic,
     'queueauth-partition': String(partition),
@@ -73,7 +79,7 @@ function record(
     headers[written] = Array.isArray(value) ? filled : filled[0]
   }
   if (isCut(message.headers)) headers['queueauth-headers-cut'] = String(MAX_READ_HEADERS)
-  if (Object.keys(nulls).length > 0) headers['queueauth-null-headers'] = JSON.stringify(nulls)
+  if (Object.keys(nulls).length > 0) headers[NULLS_HEADER] = JSON.stringify(nulls)
   Object.assign(headers, explanation)
   return { key: message.key ?? null, value: message.value ?? null, headers }
 }

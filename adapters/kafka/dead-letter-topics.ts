@@ -1,9 +1,12 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
+import { type DeadLetter, isParked } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
 import type { Rejected } from '../../src/verdict.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import type { KafkaConsumerOptions, KafkaOnRejected, KafkaRecord } from './index.ts'
+
+/** What the topic is called, after that of the others, for those that came back too often. */
+const PARKED = '-parked'
 
 /** Where the dead letters of one consumer go: which topic, and when that is looked up. */
 export class DeadLetterTopics {
@@ -43,15 +46,20 @@ export class DeadLetterTopics {
     if (this.#sink === undefined || deadLetter !== undefined || onRejected === 'acknowledge') return
     if (!this.#isOpen) this.#sink.acquire()
     this.#isOpen = true
-    await this.#prepare(this.#sink, [...this.#named])
+    await this.#prepare(
+      this.#sink,
+      [...this.#named].map((topic) => this.#nameFor(topic)),
+    )
   }
 
   async store(letter: DeadLetter<KafkaRecord>): Promise<void> {
     const { topic } = letter.message
     if (this.#sink === undefined || !this.#isOpen) throw new Error('the consumer has nowhere to write dead letters')
+    const name = this.#nameFor(topic)
+    const target = isParked(letter) ? `${name}${PARKED}` : name
     // The topics of a pattern are known when their records come.
-    await this.#prepare(this.#sink, [topic])
-    await this.#sink.store(this.#nameFor(topic), letter)
+    await this.#prepare(this.#sink, [target])
+    await this.#sink.store(target, letter)
   }
 
   /** The consumer has disconnected. */
@@ -61,8 +69,7 @@ export class DeadLetterTopics {
     await this.#sink?.release()
   }
 
-  async #prepare(sink: DeadLetterSink, topics: readonly string[]): Promise<void> {
-    const names = topics.map((topic) => this.#nameFor(topic))
+  async #prepare(sink: DeadLetterSink, names: readonly string[]): Promise<void> {
     const unprepared = names.filter((name) => !this.#prepared.has(name))
     if (unprepared.length > 0) {
       const preparing = sink.prepare(unprepared)
@@ -89,8 +96,10 @@ export class DeadLetterTopics {
     if (this.#named.has(topic)) return false
     if (this.#prepared.has(topic)) return true
     const { deadLetterName } = this.#options
-    if (deadLetterName === undefined) return topic.endsWith('-dlt')
+    if (deadLetterName === undefined) return topic.endsWith('-dlt') || topic.endsWith(`-dlt${PARKED}`)
     const told: unknown = (message.headers as Record<string, unknown> | undefined)?.['queueauth-queue']
-    return told instanceof Uint8Array && deadLetterName(String(told)) === topic
+    if (!(told instanceof Uint8Array)) return false
+    const name = deadLetterName(String(told))
+    return topic === name || topic === `${name}${PARKED}`
   }
 }

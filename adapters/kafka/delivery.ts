@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
+import type { DeadLetter, Returned } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
 import type { ReceivedMessage } from '../../src/message.ts'
 import type { KafkaMessage } from './client.ts'
@@ -6,6 +6,7 @@ import type { KafkaRecord } from './index.ts'
 import { toView } from './message.ts'
 import type { Partition } from './partition.ts'
 import { type Again, handledAgain } from './progress.ts'
+import { type OpenedReturn, openReturned } from './returned.ts'
 
 /** A record on its way through the guard. One object a record, as there are many. */
 export abstract class RecordDelivery implements Delivery<KafkaRecord> {
@@ -13,17 +14,24 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   readonly received: ReceivedMessage
   readonly #partition: Partition
   readonly #again: Again | undefined
+  /** a dead letter that came back is judged, and handed over, as what it was made from */
+  readonly #opened: OpenedReturn | undefined
   #storing = 0
 
   constructor(message: KafkaMessage, partition: Partition) {
     this.message = message
+    this.#opened = openReturned(message)
     this.#again = partition.reach(message.offset)
-    this.received = partition.read(message, this.#again !== undefined)
+    this.received = partition.read(this.#opened?.message ?? message, this.#again !== undefined)
     this.#partition = partition
   }
 
   get native(): KafkaRecord {
     return { topic: this.#partition.topic, partition: this.#partition.number, message: this.message }
+  }
+
+  get returned(): Returned | undefined {
+    return this.#opened?.returned
   }
 
   abstract handle(admission: Admission): void | Promise<void>
@@ -38,7 +46,10 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   abandon(): void {}
 
   async deadLetter(letter: DeadLetter<KafkaRecord>): Promise<void> {
-    const storing = this.#partition.store(letter)
+    const opened = this.#opened
+    const storing = this.#partition.store(
+      opened === undefined ? letter : { ...letter, message: { ...letter.message, message: opened.message } },
+    )
     abandonLate(storing, this.#partition.signal, this)
     this.#storing++
     try {
@@ -62,7 +73,9 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
 
   /** What the handler gets. */
   view(admission: Admission): KafkaMessage {
-    return toView(this.message, this.received, admission)
+    // Where the policy lets it pass unverified it is handed on as it came.
+    const message = admission.verified === undefined ? this.message : (this.#opened?.message ?? this.message)
+    return toView(message, this.received, admission)
   }
 }
 

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { CONSUMER_RULES, type ConsumerOptions } from '../../src/consumer-options.ts'
-import type { DeadLetter } from '../../src/dead-letter.ts'
+import { type DeadLetter, isParked } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { type Admission, type Delivery, Guard } from '../../src/guard.ts'
 import { FUNCTION, type OptionRules } from '../../src/option-check.ts'
@@ -8,7 +8,7 @@ import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { originalOf, override } from '../../src/wrapping.ts'
 import { type ConsumeOptions, type MemoryClient, type MemoryMessage, unknownDelivery } from './broker.ts'
-import { addressOf, toDeadLetter, toHandled, toReceived } from './message.ts'
+import { addressOf, openReturned, toDeadLetter, toHandled, toReceived } from './message.ts'
 
 export interface MemoryConsumerOptions extends ConsumerOptions<MemoryMessage> {
   /** the queue for the dead letters of a queue; default `<queue>.dlq` */
@@ -79,13 +79,17 @@ export class GuardedClient {
   }
 
   #delivery(message: MemoryMessage, callback: Callback): Delivery<MemoryMessage> {
+    const opened = openReturned(message)
+    const original = opened?.message ?? message
     return {
-      received: toReceived(message),
+      received: toReceived(original),
       native: message,
-      handle: (admission) => this.#handle(message, admission, callback),
+      returned: opened?.returned,
+      // Where the policy lets it pass unverified it is handed on as it came.
+      handle: (admission) => this.#handle(admission.verified ? original : message, admission, callback),
       acknowledge: () => this.#original.ack(message),
       reject: () => this.#original.nack(message, { requeue: false }),
-      deadLetter: async (letter) => this.#deadLetter(letter),
+      deadLetter: async (letter) => this.#deadLetter({ ...letter, message: original }),
     }
   }
 
@@ -103,7 +107,9 @@ export class GuardedClient {
 
   /** By the captured method: a forged token must not come out signed by a producer's wrapper. */
   #deadLetter(letter: DeadLetter<MemoryMessage>): void {
-    this.#original.publish(this.#deadLetterName(letter.queue), letter.message.payload, toDeadLetter(letter))
+    const name = this.#deadLetterName(letter.queue)
+    const queue = isParked(letter) ? `${name}.parked` : name
+    this.#original.publish(queue, letter.message.payload, toDeadLetter(letter))
   }
 
   #deadLetterName(queue: string): string {

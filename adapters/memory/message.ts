@@ -1,4 +1,12 @@
-import { type DeadLetter, explanationHeaders, originalHeaderName } from '../../src/dead-letter.ts'
+import {
+  type DeadLetter,
+  explanationHeaders,
+  originalHeaderName,
+  REASON_HEADER,
+  type Returned,
+  ReturnedReader,
+  renamedHeader,
+} from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import type { Admission } from '../../src/guard.ts'
 import {
@@ -40,6 +48,23 @@ export function toReceived(message: MemoryMessage): ReceivedMessage {
     headers: Object.assign(Object.create(null) as Record<string, HeaderValue>, headers),
     ...(typeof properties.appId === 'string' && { origin: properties.appId }),
   }
+}
+
+const RETURNED = new ReturnedReader([])
+
+/** What a dead letter was made from, when it comes back. */
+export function openReturned(
+  message: MemoryMessage,
+): { readonly message: MemoryMessage; readonly returned: Returned } | undefined {
+  if (!Object.hasOwn(message.headers, REASON_HEADER)) return undefined
+  const returned = RETURNED.read(Object.entries(message.headers))
+  if (returned === undefined) return undefined
+  const headers = Object.entries(message.headers).flatMap(([name, value]) => {
+    if (name === TOKEN_HEADER || !isReservedHeader(name)) return [[name, value] as const]
+    const renamed = renamedHeader(name)
+    return renamed === undefined ? [] : [[renamed, value] as const]
+  })
+  return { message: { ...message, headers: Object.fromEntries(headers) }, returned }
 }
 
 /** The token stays where it was, for frameworks that pass headers on. */

@@ -2,6 +2,7 @@ import { SetupError } from '../../src/errors.ts'
 import type { Verifier } from '../../src/verifier.ts'
 import { override } from '../../src/wrapping.ts'
 import { Acknowledgements } from './acknowledgements.ts'
+import type { Bindings } from './bindings.ts'
 import {
   type Callback,
   type ChannelLike,
@@ -48,14 +49,19 @@ export class GuardedChannel {
   readonly #gets: GuardedGets
   readonly #underWay = new Set<Promise<unknown>>()
   readonly #loops: Set<string>
+  readonly #bindings: Bindings | undefined
 
-  /** @param loops names of queues that dead-letter into an exchange, so that messages may come back to them */
+  /**
+   * @param loops names of queues that dead-letter into an exchange, so that messages may come back to them
+   * @param bindings what the client declared
+   */
   constructor(
     channel: ChannelLike,
     verifier: Verifier,
     options: RabbitmqConsumerOptions,
     sink: DeadLetterSink,
     loops: Set<string>,
+    bindings?: Bindings,
   ) {
     this.native = channel
     this.verifier = verifier
@@ -63,6 +69,7 @@ export class GuardedChannel {
     this.maxHoldMs = (options.maxHoldSeconds ?? DEFAULT_MAX_HOLD_SECONDS) * 1000
     this.sink = sink
     this.#loops = loops
+    this.#bindings = bindings
     this.original = {
       consume: channel.consume.bind(channel),
       cancel: channel.cancel.bind(channel),
@@ -215,7 +222,7 @@ export class GuardedChannel {
   }
 
   #read(queue: unknown, options: ConsumeOptions): ReadQueue {
-    const from = readQueue(queue, options, this.options)
+    const from = readQueue(queue, options, this.options, this.#bindings)
     checkPolicy(from, this.verifier, this.#loops.has(from.queue))
     return from
   }

@@ -9,7 +9,6 @@ import {
   isConnection,
   isManager,
   isRecovering,
-  isUnknownRecovering,
   type ManagerLike,
   type RecoveringLike,
 } from './clients.ts'
@@ -26,24 +25,26 @@ export interface Coverage {
 }
 
 /**
- * Covers the channels of a client: those there are and those it will make.
+ * Before anything is remembered on it.
  *
  * @throws SetupError `client-unsupported`
+ */
+export function requireClient(client: unknown): void {
+  const kinds = [isChannelWrapper, isManager, isRecovering, isConnection, isChannel]
+  if (!kinds.some((isKind) => isKind(client))) throw unsupported('this is')
+}
+
+/**
+ * Covers the channels of a client: those there are and those it will make.
  */
 export function cover(client: object, coverage: Coverage): void {
   if (isChannelWrapper(client)) coverChannelWrapper(client, coverage)
   else if (isManager(client)) coverManager(client, coverage)
   else if (isRecovering(client)) coverRecovering(client, coverage)
-  else if (isUnknownRecovering(client)) throw unknownVersion('amqplib', 'without recovery')
   else if (isConnection(client)) coverConnection(client, coverage)
   else if (isChannel(client)) {
     coverage.check?.(client)
     coverage.channel(client, () => openBeside(client))
-  } else {
-    throw new SetupError(
-      'client-unsupported',
-      'this is no amqplib connection or channel, nor one of amqp-connection-manager; pass what connect() or createChannel() gave you, awaited',
-    )
   }
 }
 
@@ -51,7 +52,8 @@ function coverConnection(connection: ConnectionLike, coverage: Coverage): void {
   const openConfirmChannel = (): Promise<ChannelLike> => invoke(originalOf(connection, 'createConfirmChannel'))
   const covered = new WeakSet<object>()
   const coverChannel = (channel: unknown): void => {
-    if (!isChannel(channel) || covered.has(channel)) return
+    if (!isChannel(channel)) throw unsupported('this connection gave')
+    if (covered.has(channel)) return
     covered.add(channel)
     coverage.channel(channel, openConfirmChannel)
   }
@@ -64,7 +66,7 @@ function coverConnection(connection: ConnectionLike, coverage: Coverage): void {
       const last = args.at(-1)
       if (typeof last === 'function') {
         args[args.length - 1] = (error: unknown, channel: unknown) => {
-          coverChannel(channel)
+          if (!error) coverChannel(channel)
           ;(last as Callback)(error, channel)
         }
       }
@@ -75,7 +77,8 @@ function coverConnection(connection: ConnectionLike, coverage: Coverage): void {
           return channel
         })
       }
-      coverChannel(made)
+      // The callback API gives the channel at once, too.
+      if (made !== undefined) coverChannel(made)
       return made
     })
   }
@@ -87,6 +90,7 @@ function coverRecovering(client: RecoveringLike, coverage: Coverage): void {
   const core = client._core
   const covered = new WeakSet<object>()
   const coverOnce = (connection: ConnectionLike): void => {
+    if (!isConnection(connection)) throw unsupported('this recovering connection gave')
     if (covered.has(connection)) return
     coverConnection(connection, coverage)
     covered.add(connection)
@@ -105,13 +109,18 @@ function coverRecovering(client: RecoveringLike, coverage: Coverage): void {
 /** The manager's channels listen for `connect` too: ours comes first. */
 function coverManager(manager: ManagerLike, coverage: Coverage): void {
   if (manager.connection !== undefined) coverConnection(manager.connection, coverage)
-  manager.prependListener('connect', ({ connection }) => coverConnection(connection, coverage))
+  manager.prependListener('connect', ({ connection }) => {
+    if (!isConnection(connection)) throw unsupported('this connection manager gave')
+    coverConnection(connection, coverage)
+  })
 }
 
 /** A lone channel of the manager: its setup functions see each new channel, ours first. */
 function coverChannelWrapper(wrapper: ChannelWrapperLike, coverage: Coverage): void {
-  if (!Array.isArray(wrapper._setups)) throw unknownVersion('amqp-connection-manager', 'or its plain connection')
-  const coverChannel = (channel: ChannelLike): void => coverage.channel(channel, () => openBeside(channel))
+  const coverChannel = (channel: ChannelLike): void => {
+    if (!isChannel(channel)) throw unsupported('this channel wrapper gave')
+    coverage.channel(channel, () => openBeside(channel))
+  }
   const open = wrapper._channel
   if (open !== undefined) {
     coverage.check?.(open)
@@ -121,14 +130,15 @@ function coverChannelWrapper(wrapper: ChannelWrapperLike, coverage: Coverage): v
 }
 
 /** The channels a connection has open. amqplib keeps them in an array; channel 0 is the connection's own. */
-function openChannels(connection: ConnectionLike): ChannelLike[] {
+export function openChannels(connection: ConnectionLike): ChannelLike[] {
   const slots = (connection.connection as { channels?: ({ channel?: unknown } | null)[] } | undefined)?.channels
   return Array.isArray(slots) ? slots.map((slot) => slot?.channel).filter(isChannel) : []
 }
 
-function unknownVersion(library: string, instead: string): SetupError {
+/** @param what what was given, as the beginning of a sentence */
+function unsupported(what: string): SetupError {
   return new SetupError(
     'client-unsupported',
-    `this version of ${library} makes channels in a way that is not known here; use a connection ${instead}`,
+    `${what} no connection or channel of amqplib 0.10 to 2, and none of amqp-connection-manager 4 or 5, as far as can be told; pass what their connect() or createChannel() gave you, awaited`,
   )
 }

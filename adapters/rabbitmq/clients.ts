@@ -1,6 +1,9 @@
 import type { ChannelLike, ConnectionLike } from './client.ts'
 
-/** Which client is which, by what it can do: classes differ between versions, and between two copies of one. */
+/**
+ * Which client is which. Classes differ between versions, between two copies of one and in subclasses, and methods of these
+ * names are on other clients too: so each is known by what only it has, and anything else is refused.
+ */
 
 /** A connection of amqplib that reconnects by itself. All its raw connections come out of one function. */
 export interface RecoveringLike extends ConnectionLike {
@@ -23,29 +26,50 @@ export interface ChannelWrapperLike {
   readonly _channel?: ChannelLike
 }
 
+/**
+ * amqplib's low-level connection, which every channel and every plain connection has: other clients call their methods
+ * alike, but have none of these. The same in 0.10.0 to 2.3.
+ */
+export function isLowLevel(value: unknown): boolean {
+  return (
+    has(value, 'freshChannel', 'releaseChannel', 'sendMethod', 'sendMessage', 'closeBecause', 'closeWithError') &&
+    Array.isArray((value as { channels?: unknown }).channels)
+  )
+}
+
 export function isChannel(value: unknown): value is ChannelLike {
-  return has(value, 'publish', 'consume', 'ack', 'nack', 'cancel', 'get', 'assertQueue')
+  return (
+    has(value, 'publish', 'consume', 'ack', 'nack', 'cancel', 'get', 'assertQueue') &&
+    isLowLevel((value as { connection?: unknown }).connection)
+  )
 }
 
 export function isConnection(value: unknown): value is ConnectionLike {
-  return has(value, 'createChannel', 'createConfirmChannel', 'close')
+  return (
+    has(value, 'createChannel', 'createConfirmChannel', 'close') &&
+    isLowLevel((value as { connection?: unknown }).connection)
+  )
 }
 
+/** Since amqplib 2.1. */
 export function isRecovering(value: unknown): value is RecoveringLike {
-  return isConnection(value) && has((value as Partial<RecoveringLike>)._core, '_openModel', 'prependListener')
+  if (!has(value, 'createChannel', 'createConfirmChannel', 'close', 'waitForConnect')) return false
+  const { _core: core } = value as Partial<RecoveringLike>
+  return has(core, '_openModel', 'prependListener') && (core?._model === null || isConnection(core?._model))
 }
 
-/** A connection that reconnects in a way nobody knows here: what it makes later would go uncovered. */
-export function isUnknownRecovering(value: unknown): boolean {
-  return isConnection(value) && has(value, 'waitForConnect') && !isRecovering(value)
-}
-
+/** amqp-connection-manager 4 and 5. */
 export function isManager(value: unknown): value is ManagerLike {
-  return has(value, 'createChannel', 'isConnected', 'prependListener')
+  return (
+    has(value, 'createChannel', 'isConnected', 'connect', 'reconnect', 'prependListener') &&
+    Array.isArray((value as { _channels?: unknown })._channels)
+  )
 }
 
 export function isChannelWrapper(value: unknown): value is ChannelWrapperLike {
-  return has(value, 'addSetup', 'publish', 'waitForConnect')
+  if (!has(value, 'addSetup', 'publish', 'waitForConnect')) return false
+  const { _setups: setups, _connectionManager: manager } = value as { _setups?: unknown; _connectionManager?: unknown }
+  return Array.isArray(setups) && isManager(manager)
 }
 
 function has(value: unknown, ...methods: readonly string[]): boolean {

@@ -1,5 +1,5 @@
 import { type AmqpMessage, type ChannelLike, invoke } from './client.ts'
-import { type Form, LETTER_ID } from './dead-letter-form.ts'
+import { type Form, idOf } from './dead-letter-form.ts'
 
 /** The client cannot encode a letter in this form. */
 export class Unencodable extends Error {}
@@ -41,9 +41,7 @@ export class ConfirmedChannel {
       for (const fail of this.#underWay.values()) fail(this.#gone)
     })
     channel.on('return', (message: AmqpMessage) => {
-      this.#underWay.get(String(message.properties.headers?.[LETTER_ID]))?.(
-        new Unroutable('the dead-letter queue is gone'),
-      )
+      this.#underWay.get(String(idOf(message.properties.headers)))?.(new Unroutable('the dead-letter queue is gone'))
     })
   }
 

@@ -1,16 +1,22 @@
 import { randomUUID } from 'node:crypto'
-import { type DeadLetter, UnstorableError } from '../../src/dead-letter.ts'
+import { isParked, UnstorableError } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
-import { type AmqpMessage, type ChannelLike, invoke } from './client.ts'
+import { type ChannelLike, invoke } from './client.ts'
 import { ChannelGone, ConfirmedChannel, codeOf, Unencodable, Unroutable } from './confirmed-channel.ts'
-import { FORMS, type Form, fits } from './dead-letter-form.ts'
+import { type AmqpDeadLetter, FORMS, type Form, fits } from './dead-letter-form.ts'
 
 /** The broker turns this form of the letter down, however often it is tried. */
 class TurnedDown extends Error {}
 
 /** AMQP reply codes that are about the message: content too large, precondition failed (message too large), frame errors. */
 const ABOUT_THE_MESSAGE: ReadonlySet<unknown> = new Set([311, 406, 501, 502])
+
+const NOT_FOUND = 404
+const PRECONDITION_FAILED = 406
+
+/** No queue can be declared with these arguments. */
+const IMPOSSIBLE = { durable: true, arguments: { 'x-expires': 0 } }
 
 /**
  * Writes dead letters to durable queues, over a confirm channel of its own on the consumer's connection: persistent, and
@@ -34,8 +40,9 @@ export class DeadLetterSink {
   }
 
   /**
-   * Makes sure the dead-letter queue is there: looks first, and declares it only if it is absent, so that a queue someone
-   * set up otherwise is left alone.
+   * Makes sure that dead letters can be stored: their queue is there, or this user may declare it. It is declared when the
+   * first of them needs it, so that none stays behind for a queue that never has any, and somebody else's declaration
+   * goes before ours.
    *
    * @throws SetupError `dead-letters-unavailable`
    */
@@ -50,22 +57,23 @@ export class DeadLetterSink {
     }
   }
 
-  /** Resolves when the broker has the letter on disk or with its replicas. */
-  async store(queue: string, letter: DeadLetter<AmqpMessage>): Promise<void> {
-    // The first deliveries come while the queue is still being looked up.
+  /** Resolves when the broker has the dead letter on disk or with its replicas. */
+  async store(queue: string, letter: AmqpDeadLetter): Promise<void> {
+    // The first deliveries come while the queue is still being looked up; a broker in need reads no more after a publish.
     await this.prepare(queue)
+    const target = isParked(letter) ? `${queue}.parked` : queue
     const id = randomUUID()
     for (const make of FORMS) {
       const forms = make(letter, id)
       if (!forms.every((form) => fits(form, this.#connection.frameMax))) continue
       try {
-        for (const form of forms) await this.#publish(queue, form, id)
+        for (const form of forms) await this.#publish(target, form, id)
         return
       } catch (error) {
         if (!(error instanceof TurnedDown || error instanceof Unencodable)) throw error
       }
     }
-    throw new UnstorableError(`the broker takes no form of it in queue ${quote(queue)}`)
+    throw new UnstorableError(`the broker takes no form of it in queue ${quote(target)}`)
   }
 
   /** A channel error hits every letter under way. Which one caused it shows when each is tried on a channel of its own. */
@@ -113,8 +121,19 @@ export class DeadLetterSink {
       await invoke(looking.channel.checkQueue.bind(looking.channel), queue)
       await looking.close()
     } catch (error) {
-      if (codeOf(error) !== 404) throw unavailable(queue, error)
-      await this.#declare(queue)
+      if (codeOf(error) !== NOT_FOUND) throw unavailable(queue, error)
+      await this.#checkPermission(queue)
+    }
+  }
+
+  /** The broker looks at the permission first and at the arguments then, so a declaration that cannot succeed tells. */
+  async #checkPermission(queue: string): Promise<void> {
+    const asking = await ConfirmedChannel.open(this.#open)
+    try {
+      await invoke(asking.channel.assertQueue.bind(asking.channel), queue, IMPOSSIBLE)
+      await asking.close()
+    } catch (error) {
+      if (codeOf(error) !== PRECONDITION_FAILED) throw unavailable(queue, error)
     }
   }
 
@@ -123,7 +142,8 @@ export class DeadLetterSink {
     try {
       await invoke(declaring.channel.assertQueue.bind(declaring.channel), queue, { durable: true })
     } catch (error) {
-      throw unavailable(queue, error)
+      // Declared meanwhile, by somebody who wants it otherwise.
+      if (codeOf(error) !== PRECONDITION_FAILED) throw unavailable(queue, error)
     } finally {
       await declaring.close()
     }

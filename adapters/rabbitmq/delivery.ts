@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../src/dead-letter.ts'
+import type { DeadLetter, Returned } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
 import { NO_HEADERS, type ReceivedMessage } from '../../src/message.ts'
 import { Inspection, mark } from '../../src/verdict.ts'
@@ -6,6 +6,7 @@ import type { GuardedChannel } from './channel.ts'
 import type { AmqpMessage } from './client.ts'
 import { toReceived, toView } from './message.ts'
 import type { ReadQueue } from './queue.ts'
+import { type OpenedReturn, openReturned } from './returned.ts'
 
 /**
  * A delivery as the guard takes it. Without acknowledgements the broker has forgotten the message already. One object a
@@ -16,10 +17,13 @@ export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
   readonly received: ReceivedMessage
   protected readonly channel: GuardedChannel
   protected readonly from: ReadQueue
+  /** a dead letter that came back is judged, and handed over, as what it was made from */
+  readonly #opened: OpenedReturn | undefined
 
   constructor(channel: GuardedChannel, from: ReadQueue, raw: AmqpMessage) {
     this.native = raw
-    this.received = toReceived(raw, from.routes)
+    this.#opened = openReturned(raw)
+    this.received = toReceived(this.#opened?.message ?? raw, from.routes)
     this.channel = channel
     this.from = from
   }
@@ -36,15 +40,20 @@ export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
     return noAck || routes.reader !== undefined ? undefined : this.#reject
   }
 
+  get returned(): Returned | undefined {
+    return this.#opened?.returned
+  }
+
   deadLetter(letter: DeadLetter<AmqpMessage>): Promise<void> {
-    return this.channel.sink.store(this.from.deadLetters, letter)
+    return this.channel.sink.store(this.from.deadLetters, { ...letter, ...this.#opened })
   }
 
   /** The message for the handler: stripped to what was signed, or as it is where the policy lets it pass unverified. */
   view(admission: Admission): AmqpMessage {
     const { gone } = this.channel
     const { verdict, verified, lease } = admission
-    if (verified !== undefined) return toView(this.native, this.received, verified, admission, gone)
+    if (verified !== undefined)
+      return toView(this.#opened?.message ?? this.native, this.received, verified, admission, gone)
     mark(this.native, new Inspection(verdict, NO_HEADERS, lease, gone))
     return this.native
   }

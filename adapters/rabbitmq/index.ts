@@ -1,9 +1,11 @@
 import type { Signer } from '../../src/signer.ts'
 import type { Verifier } from '../../src/verifier.ts'
-import { isWrapped, override, wrapOnce } from '../../src/wrapping.ts'
+import { isWrapped, wrapOnce } from '../../src/wrapping.ts'
+import { Bindings, watchBindings } from './bindings.ts'
 import { GuardedChannel, refuseConsuming } from './channel.ts'
-import { cover } from './channels.ts'
-import { type Callback, type ConnectionLike, invoke, type RabbitmqClient } from './client.ts'
+import { cover, openChannels, requireClient } from './channels.ts'
+import type { RabbitmqClient } from './client.ts'
+import { closeFirst, Publishers } from './closing.ts'
 import { DeadLetterSink } from './dead-letters.ts'
 import {
   checkConsumerOptions,
@@ -29,12 +31,26 @@ export function wrapProducer<Client extends RabbitmqClient>(
   signer: Signer,
   given: RabbitmqProducerOptions = {},
 ): Client {
+  requireClient(client)
   const options = checkProducerOptions(given)
   wrapOnce(client, 'producer', signer, () => {
+    const publishers = new WeakMap<object, Publishers>()
+    const publishersOf = (connection: object): Publishers => {
+      const known = publishers.get(connection) ?? new Publishers()
+      publishers.set(connection, known)
+      return known
+    }
     cover(client, {
       channel: (channel) => {
+        const published = (): void => publishersOf(channel.connection).add(channel)
         if (channel === (client as object)) signPublishes(channel, signer, options)
-        else wrapOnce(channel, 'producer', signer, () => signPublishes(channel, signer, options))
+        else wrapOnce(channel, 'producer', signer, () => signPublishes(channel, signer, options, published))
+      },
+      connection: (connection) => {
+        const known = publishersOf(connection.connection ?? connection)
+        // What they published before they were wrapped is not known.
+        for (const channel of openChannels(connection)) known.add(channel)
+        closeFirst(connection, () => known.closings())
       },
     })
   })
@@ -53,8 +69,10 @@ export function wrapConsumer<Client extends RabbitmqClient>(
   verifier: Verifier,
   given: RabbitmqConsumerOptions = {},
 ): Client {
+  requireClient(client)
   const options = checkConsumerOptions(given)
   wrapOnce(client, 'consumer', verifier, () => {
+    const bindings = new Bindings()
     const sinks = new WeakMap<object, DeadLetterSink>()
     const channels = new WeakMap<object, Set<GuardedChannel>>()
     const loops = new Set<string>()
@@ -67,7 +85,8 @@ export function wrapConsumer<Client extends RabbitmqClient>(
         const sink = sinks.get(connection) ?? new DeadLetterSink(connection, openConfirmChannel)
         sinks.set(connection, sink)
         const guard = (): void => {
-          const guarded = new GuardedChannel(channel, verifier, options, sink, loops)
+          watchBindings(channel, bindings)
+          const guarded = new GuardedChannel(channel, verifier, options, sink, loops, bindings)
           const siblings = channels.get(connection) ?? new Set()
           channels.set(connection, siblings.add(guarded))
           channel.on('close', () => siblings.delete(guarded))
@@ -76,28 +95,12 @@ export function wrapConsumer<Client extends RabbitmqClient>(
         else wrapOnce(channel, 'consumer', verifier, guard)
       },
       connection: (connection) => {
-        drainBeforeClose(connection, () => channels.get(connection.connection ?? connection) ?? new Set())
+        closeFirst(connection, () => {
+          const guarded = channels.get(connection.connection ?? connection) ?? new Set()
+          return [...guarded].filter(({ closesFirst }) => closesFirst).map((channel) => () => channel.finish())
+        })
       },
     })
   })
   return client
-}
-
-/**
- * Closing a connection ends its channels at once: dead letters and commits under way are waited for first, and the last
- * settlements are sent.
- */
-function drainBeforeClose(connection: ConnectionLike, guarded: () => ReadonlySet<GuardedChannel>): void {
-  const close = connection.close.bind(connection)
-  override(connection, 'close', (callback?: Callback) => {
-    const first = [...guarded()].filter((channel) => channel.closesFirst)
-    if (first.length === 0) return close(callback)
-    const closed = Promise.all(first.map((channel) => channel.finish())).then(() => invoke(close))
-    if (callback === undefined) return closed
-    void closed.then(
-      () => callback(null),
-      (error) => callback(error),
-    )
-    return undefined
-  })
 }

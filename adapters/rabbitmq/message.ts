@@ -1,13 +1,17 @@
 import type { Admission } from '../../src/guard.ts'
 import type { CoveredProperties, Headers, HeaderValue, Message, ReceivedMessage } from '../../src/message.ts'
-import { address, NO_HEADERS, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
+import { NO_HEADERS, parseAddress, TOKEN_HEADER } from '../../src/message.ts'
 import { printable } from '../../src/text.ts'
 import { Inspection, mark } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verified.ts'
 import { splitHeaders } from '../../src/view.ts'
+import { destinationOf, otherAddresses } from './addresses.ts'
+import type { Bindings } from './bindings.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
 import { isFlat, isTokenOnly, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
 import { offsetOf } from './stream-reader.ts'
+
+export { destinationOf }
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -30,11 +34,6 @@ const BROKER_HEADERS: ReadonlySet<string> = new Set([
   'x-routed-by',
   'x-stream-offset',
 ])
-
-/** The address of an exchange and a routing key; the default exchange has no name: `amqp:/<queue>`. */
-export function destinationOf(exchange: string, routingKey: string): string {
-  return address('amqp', exchange, routingKey)
-}
 
 /** What `publish` was asked to send, for signing. */
 export function toMessage(destination: string, content: Uint8Array, options: PublishOptions): Message {
@@ -100,24 +99,32 @@ export class Routes {
   #last: readonly unknown[] = []
   #route: Route | undefined
 
-  constructor(queue: string, name: string) {
+  readonly #bindings: Bindings | undefined
+
+  constructor(queue: string, name: string, bindings?: Bindings) {
     this.#queue = queue
+    this.#bindings = bindings
     this.name = name
     this.consumer = name === queue ? undefined : queue
     this.reader = undefined
   }
 
-  of({ fields: { exchange, routingKey }, properties: { appId, userId } }: AmqpMessage): Route {
-    const [lastExchange, lastKey, lastApp, lastUser] = this.#last
+  of({ fields: { exchange, routingKey }, properties: { appId, userId, headers } }: AmqpMessage): Route {
+    const [lastExchange, lastKey, lastApp, lastUser, lastVersion] = this.#last
     const isSame = exchange === lastExchange && routingKey === lastKey && appId === lastApp && userId === lastUser
-    if (this.#route !== undefined && isSame) return this.#route
+    const version = this.#bindings?.version
+    const copied = headers?.CC
+    if (this.#route !== undefined && isSame && version === lastVersion && copied === undefined) return this.#route
     const who = `${appId === undefined ? '' : `, app-id ${appId}`}${userId === undefined ? '' : `, user-id ${userId}`}`
-    this.#last = [exchange, routingKey, appId, userId]
-    this.#route = {
-      deliveredBy: deliveredBy(exchange, routingKey, this.#queue),
+    const others = otherAddresses(exchange, routingKey, copied, this.#queue, this.#bindings)
+    const route = {
+      deliveredBy: [...deliveredBy(exchange, routingKey, this.#queue), ...others],
       origin: printable(`exchange ${exchange || '(default)'}, routing key ${routingKey}${who}`).slice(0, 300),
     }
-    return this.#route
+    if (copied !== undefined) return route
+    this.#last = [exchange, routingKey, appId, userId, version]
+    this.#route = route
+    return route
   }
 }
 

@@ -5,20 +5,35 @@ import type { Signer } from '../../src/signer.ts'
 import { quote } from '../../src/text.ts'
 import { inspectionOf } from '../../src/verdict.ts'
 import { override } from '../../src/wrapping.ts'
+import { destinationOf } from './addresses.ts'
 import type { Callback, ChannelLike, PublishOptions } from './client.ts'
 import { GatheredPublishes } from './gathered.ts'
 import { copiedTable, isEmpty } from './headers.ts'
-import { destinationOf, toMessage } from './message.ts'
+import { toMessage } from './message.ts'
 import type { RabbitmqProducerOptions } from './options.ts'
 import { Stamp } from './stamp.ts'
 
-/** Signs what a channel publishes. `sendToQueue` calls `publish` on the channel, so this is the one place. */
-export function signPublishes(channel: ChannelLike, signer: Signer, how: RabbitmqProducerOptions): void {
+/**
+ * Signs what a channel publishes. `sendToQueue` calls `publish` on the channel, so this is the one place.
+ *
+ * @param published hears of the first message
+ */
+export function signPublishes(
+  channel: ChannelLike,
+  signer: Signer,
+  how: RabbitmqProducerOptions,
+  published?: () => void,
+): void {
+  let isNew = published !== undefined
   const publish = channel.publish
   const stamp = new Stamp(channel)
   const gathered = how.batch ? new GatheredPublishes(channel, signer) : undefined
   const destinations = new Destinations()
   override(channel, 'publish', (exchange, routingKey, content, given, ...rest) => {
+    if (isNew) {
+      isNew = false
+      published?.()
+    }
     const plainly = (): boolean => {
       gathered?.flush()
       return stamp.leaveOut(() => publish.call(channel, exchange, routingKey, content, given, ...rest))

@@ -1,6 +1,7 @@
 import { SetupError } from '../../src/errors.ts'
 import { quote } from '../../src/text.ts'
 import type { Verifier } from '../../src/verifier.ts'
+import type { Bindings } from './bindings.ts'
 import type { ConsumeOptions } from './client.ts'
 import { DIRECT_REPLY_TO, Routes } from './message.ts'
 import type { RabbitmqConsumerOptions } from './options.ts'
@@ -18,7 +19,12 @@ export interface ReadQueue {
 }
 
 /** @throws SetupError `destination-invalid`, `no-ack-refused`, `option-invalid` */
-export function readQueue(queue: unknown, { noAck }: ConsumeOptions, options: RabbitmqConsumerOptions): ReadQueue {
+export function readQueue(
+  queue: unknown,
+  { noAck }: ConsumeOptions,
+  options: RabbitmqConsumerOptions,
+  bindings?: Bindings,
+): ReadQueue {
   if (typeof queue !== 'string' || queue === '' || !queue.isWellFormed()) {
     throw new SetupError(
       'destination-invalid',
@@ -33,7 +39,7 @@ export function readQueue(queue: unknown, { noAck }: ConsumeOptions, options: Ra
     )
   }
   const name = options.queueName?.(queue) ?? queue
-  const routes = new Routes(queue, name)
+  const routes = new Routes(queue, name, bindings)
   return { queue, name, routes, noAck: Boolean(noAck), deadLetters: deadLettersOf(queue, name, options) }
 }
 

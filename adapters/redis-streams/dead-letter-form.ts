@@ -1,6 +1,7 @@
-import { originalHeaderName } from '../../src/dead-letter.ts'
+import { originalHeaderName, REASON_HEADER } from '../../src/dead-letter.ts'
 import { isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import { encodeFields, pairs, type StreamEntry } from './message.ts'
+import { PACKED_FIELD } from './returned.ts'
 
 /** How a dead letter is written: the rungs of the ladder it goes down until it fits. Pure. */
 
@@ -16,20 +17,32 @@ export const MAX_SCRIPT_FIELDS = 7_900
 /** In full; without the explanations; packed into one field. */
 export const FORMS: readonly ((entry: StreamEntry, explanation: Explanation) => Form)[] = [full, bare, packed]
 
-/** The name of the field that holds a packed entry: its fields as the signature covers them, the token among them. */
-export const PACKED_FIELD = 'queueauth-packed'
-
 function full(entry: StreamEntry, explanation: Explanation): Form {
-  const origin = { 'queueauth-group': entry.group, 'queueauth-entry-id': entry.id }
-  return [...originalFields(entry), ...Object.entries({ ...explanation, ...origin }).flat()]
+  return [...originalFields(entry), ...Object.entries({ ...explanation, ...origin(entry, explanation) }).flat()]
 }
 
-function bare(entry: StreamEntry, { 'queueauth-reason': reason = '' }: Explanation): Form {
-  return [...originalFields(entry), 'queueauth-reason', reason]
+function bare(entry: StreamEntry, explanation: Explanation): Form {
+  return [...originalFields(entry), ...briefly(explanation)]
 }
 
-function packed({ fields }: StreamEntry, { 'queueauth-reason': reason = '' }: Explanation): Form {
-  return [PACKED_FIELD, encodeFields(fields), 'queueauth-reason', reason]
+function packed({ fields }: StreamEntry, explanation: Explanation): Form {
+  return [PACKED_FIELD, encodeFields(fields), ...briefly(explanation)]
+}
+
+/** Of one that came back its explanation says that, if it ever did. */
+function origin({ group, id }: StreamEntry, explanation: Explanation): Explanation {
+  return isReturned(explanation) ? {} : { 'queueauth-group': group, 'queueauth-entry-id': id }
+}
+
+function isReturned(explanation: Explanation): boolean {
+  return explanation['queueauth-returns'] !== undefined
+}
+
+/** What has to be said where there is room for nothing else. */
+function briefly(explanation: Explanation): string[] {
+  const names = [REASON_HEADER, 'queueauth-returns', 'queueauth-last-reason']
+  const [, ...counting] = names.map((name) => (explanation[name] === undefined ? [] : [name, explanation[name]]))
+  return [REASON_HEADER, explanation[REASON_HEADER] ?? '', ...counting.flat()]
 }
 
 /** Byte for byte and in order. What pretends to be an explanation is renamed, not removed: it may be what the matter is. */

@@ -45,9 +45,14 @@ export class DeadLetterSink {
     throw new SetupError('option-invalid', `deadLetterName gives ${quote(name)} for ${quote(stream)}; name another key`)
   }
 
-  /** Resolves when the server has the letter and the entry is acknowledged. */
-  async store(entry: StreamEntry, explanation: Explanation): Promise<void> {
-    const name = this.nameOf(entry.stream)
+  /**
+   * Resolves when the server has the dead letter and the entry is acknowledged.
+   *
+   * @param parked it came back too often: it goes where nothing sends it back
+   */
+  async store(entry: StreamEntry, explanation: Explanation, parked = false): Promise<void> {
+    const letters = this.nameOf(entry.stream)
+    const name = parked ? `${letters}:parked` : letters
     for (const make of FORMS) {
       const form = make(entry, explanation)
       if (form.length > MAX_SCRIPT_FIELDS) continue

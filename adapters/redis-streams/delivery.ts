@@ -1,4 +1,4 @@
-import { type DeadLetter, explanationHeaders } from '../../src/dead-letter.ts'
+import { type DeadLetter, explanationHeaders, isParked, type Returned } from '../../src/dead-letter.ts'
 import type { Admission, Delivery } from '../../src/guard.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import type { ReceivedEntry, StreamEntry } from './message.ts'
@@ -16,6 +16,10 @@ export abstract class EntryDelivery implements Delivery<StreamEntry> {
     this.#sink = sink
   }
 
+  get returned(): Returned | undefined {
+    return this.received.opened?.returned
+  }
+
   abstract handle(admission: Admission): void | Promise<void>
 
   held(): void {}
@@ -26,7 +30,8 @@ export abstract class EntryDelivery implements Delivery<StreamEntry> {
 
   /** One script stores the dead letter and acknowledges. */
   async deadLetter(letter: DeadLetter<StreamEntry>): Promise<void> {
-    await this.#sink.store(this.native, explanationHeaders(letter))
+    const entry = this.received.opened?.entry ?? this.native
+    await this.#sink.store(entry, explanationHeaders(letter), isParked(letter))
     this.#acknowledged = true
   }
 }

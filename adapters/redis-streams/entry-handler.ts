@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
+import { isParked, returnedHeaders } from '../../src/dead-letter.ts'
 import { publish } from '../../src/events.ts'
 import { type Admission, Guard } from '../../src/guard.ts'
 import { NO_HEADERS } from '../../src/message.ts'
@@ -159,7 +160,7 @@ export class EntryHandler {
     }
     this.#running++
     try {
-      if (deliveries > maxDeliveries) await this.#giveUp(entry, admission, deliveries)
+      if (deliveries > maxDeliveries) await this.#giveUp(entry, received, admission, deliveries)
       else {
         const message = view(entry, received, admission)
         try {
@@ -190,17 +191,27 @@ export class EntryHandler {
     }
   }
 
-  async #giveUp(entry: StreamEntry, admission: Admission, deliveries: number): Promise<void> {
+  async #giveUp(
+    entry: StreamEntry,
+    { opened }: ReceivedEntry,
+    admission: Admission,
+    deliveries: number,
+  ): Promise<void> {
     await admission.release()
     const { stream } = entry
     const detail = `its handler failed, or its consumer ended, ${deliveries - 1} times (maxDeliveries)`
+    const returned = opened?.returned
+    const explanation =
+      returned === undefined
+        ? {
+            'queueauth-reason': DELIVERIES_EXCEEDED,
+            'queueauth-detail': detail,
+            'queueauth-queue': stream,
+            'queueauth-at': new Date().toISOString(),
+          }
+        : { ...returned.explanation, ...returnedHeaders(returned, DELIVERIES_EXCEEDED) }
     try {
-      await this.#sink.store(entry, {
-        'queueauth-reason': DELIVERIES_EXCEEDED,
-        'queueauth-detail': detail,
-        'queueauth-queue': stream,
-        'queueauth-at': new Date().toISOString(),
-      })
+      await this.#sink.store(opened?.entry ?? entry, explanation, isParked({ ...(returned && { returned }) }))
     } catch (error) {
       // It stays pending, and is delivered again when it has been idle for long enough.
       this.#warn('give up', `stream ${quote(stream)}: a dead letter cannot be written: ${describe(error)}`)

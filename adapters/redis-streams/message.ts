@@ -9,6 +9,7 @@ import {
 } from '../../src/message.ts'
 import { quote } from '../../src/text.ts'
 import type { Argument } from './client.ts'
+import { type OpenedReturn, openReturned } from './returned.ts'
 
 /** Entries of a stream and the core's messages, both ways. Pure. */
 
@@ -57,6 +58,20 @@ function snapshot(fields: readonly Argument[], encoded: Buffer): readonly Argume
     at = start + encoded.readUInt32BE(at)
     return typeof field === 'string' ? field : encoded.subarray(start, at)
   })
+}
+
+/** The fields of {@link encodeFields}; undefined for bytes that it did not make of names and values. */
+export function decodeFields(bytes: Buffer): Buffer[] | undefined {
+  const fields: Buffer[] = []
+  let offset = 0
+  while (offset < bytes.length) {
+    if (offset + 4 > bytes.length) return undefined
+    const end = offset + 4 + bytes.readUInt32BE(offset)
+    if (end > bytes.length) return undefined
+    fields.push(bytes.subarray(offset + 4, end))
+    offset = end
+  }
+  return fields.length % 2 === 0 ? fields : undefined
 }
 
 /**
@@ -123,6 +138,8 @@ export class ReceivedEntry implements ReceivedMessage {
   /** the fields that are the body: what a handler sees once they are verified */
   readonly body: readonly Buffer[]
   readonly headers?: Headers
+  /** of a dead letter that came back: what it says of itself, and the entry it was made from */
+  readonly opened: OpenedReturn | undefined
 
   constructor(
     { stream, group, id }: StreamEntry,
@@ -130,6 +147,7 @@ export class ReceivedEntry implements ReceivedMessage {
     token: unknown,
     body: readonly Buffer[],
     planted: Headers | undefined,
+    opened?: OpenedReturn,
   ) {
     this.queue = stream
     this.consumer = group
@@ -139,6 +157,7 @@ export class ReceivedEntry implements ReceivedMessage {
     this.payload = encodeFields(body)
     this.body = body
     if (planted !== undefined) this.headers = planted
+    this.opened = opened
   }
 }
 
@@ -152,6 +171,11 @@ export function toReceived(
   entry: StreamEntry,
   deliveredBy: readonly string[] = [destinationOf(entry.stream)],
 ): ReceivedEntry {
+  return read(entry, deliveredBy)
+}
+
+/** @param opened the entry is what a dead letter was made from */
+function read(entry: StreamEntry, deliveredBy: readonly string[], opened?: OpenedReturn): ReceivedEntry {
   const { fields } = entry
   let token: string | string[] | undefined
   let planted: Record<string, Buffer> | undefined
@@ -172,8 +196,11 @@ export function toReceived(
       planted[reserved] = value
     }
   }
+  const found = planted !== undefined && opened === undefined ? openReturned(entry) : undefined
+  // Judged, and shown, as what it was made from.
+  if (found !== undefined) return read(found.entry, deliveredBy, found)
   body.length = length
-  return new ReceivedEntry(entry, deliveredBy, token, body, planted)
+  return new ReceivedEntry(entry, deliveredBy, token, body, planted, opened)
 }
 
 export function* pairs(fields: readonly Buffer[]): Generator<readonly [name: Buffer, value: Buffer]> {

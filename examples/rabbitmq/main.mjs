@@ -19,6 +19,8 @@ const thief = await connect(url)
 const stolen = await thief.createConfirmChannel()
 await stolen.assertExchange(exchange, 'topic', { autoDelete: true })
 await stolen.assertQueue(queue, { durable: false })
+// The first dead letter would make it; here it is read before that.
+await stolen.assertQueue(`${queue}.dlq`)
 await stolen.bindQueue(queue, exchange, 'order.created')
 
 const producer = wrapProducer(await connect(url), signer)

@@ -187,6 +187,7 @@ describe.skipIf(url === undefined)('RabbitMQ in chaos', () => {
       await chaos.calmDown()
       const open = (): string[] => signed.filter((text) => !chaos.done.has(text))
       await eventually(() => expect(open()).toEqual([]))
+      await at.raw.assertQueue(`${queue}.dlq`)
       // Dead letters may come twice, after a crash in between; all of them are there once the queue is empty.
       const letters = new Set<string>()
       await eventually(async () => {

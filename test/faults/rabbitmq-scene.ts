@@ -44,17 +44,33 @@ export class Scene {
 
   /** How many messages wait in a queue: those in the hands of consumers are not among them. */
   async waiting(queue: string): Promise<number> {
-    return (await (await this.plain()).checkQueue(queue)).messageCount
+    return (await this.#exists(queue)) ? (await (await this.plain()).checkQueue(queue)).messageCount : 0
   }
 
   /** Takes everything out of a queue. */
   async drain(queue: string): Promise<GetMessage[]> {
     const channel = await this.plain()
     const taken: GetMessage[] = []
+    if (!(await this.#exists(queue))) return taken
     for (;;) {
       const message = await channel.get(queue, { noAck: true })
       if (message === false) return taken
       taken.push(message)
+    }
+  }
+
+  /** A queue for dead letters is made by the first of them. */
+  async #exists(queue: string): Promise<boolean> {
+    await this.plain()
+    const looking = await (await (this.#looking as Promise<ChannelModel>)).createChannel()
+    looking.on('error', () => undefined)
+    try {
+      await looking.checkQueue(queue)
+      await looking.close()
+      return true
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 404) throw error
+      return false
     }
   }
 

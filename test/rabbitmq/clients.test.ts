@@ -7,7 +7,17 @@ import { type Signer, senderOf, type Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
 import { eventually } from '../eventually.ts'
-import { amqplib010, amqplib010Callbacks, bench, bodies } from './helpers.ts'
+import {
+  amqplib1,
+  amqplib1Callbacks,
+  amqplib010,
+  amqplib010Callbacks,
+  amqplib0100,
+  amqplib0100Callbacks,
+  bench,
+  bodies,
+  longFrames,
+} from './helpers.ts'
 
 const url = inject('amqpUrl') as string
 const keys = testKeys('checkout')
@@ -29,9 +39,14 @@ function closing<Client extends { close(): unknown; on(event: string, listener: 
   return client
 }
 
-function promises(library: typeof import('amqplib'), create: 'createChannel' | 'createConfirmChannel', lone: boolean) {
+function promises(
+  library: typeof import('amqplib'),
+  create: 'createChannel' | 'createConfirmChannel',
+  lone: boolean,
+  address: string = url,
+) {
   return async (signer: Signer, verifier: Verifier): Promise<Pair> => {
-    const [a, b] = [closing(await library.connect(url)), closing(await library.connect(url))]
+    const [a, b] = [closing(await library.connect(address)), closing(await library.connect(address))]
     const producer = lone ? wrapProducer(await a[create](), signer) : await wrapProducer(a, signer)[create]()
     const consumer = lone ? wrapConsumer(await b[create](), verifier) : await wrapConsumer(b, verifier)[create]()
     return {
@@ -45,10 +60,11 @@ function callbacks(
   library: typeof import('amqplib/callback_api'),
   create: 'createChannel' | 'createConfirmChannel',
   lone: boolean,
+  address: string = url,
 ) {
   const open = (): Promise<Connection> =>
     new Promise((resolve, reject) => {
-      library.connect(url, (error, made) => (error ? reject(error) : resolve(closing(made))))
+      library.connect(address, (error, made) => (error ? reject(error) : resolve(closing(made))))
     })
   const channelOf = (connection: Connection): Promise<import('amqplib/callback_api').ConfirmChannel> =>
     new Promise((resolve, reject) => {
@@ -85,6 +101,10 @@ for (const lone of [false, true]) {
     CLIENTS[`amqplib 2, callbacks: ${what}`] = callbacks({ connect: connectWithCallback } as never, create, lone)
     CLIENTS[`amqplib 0.10: ${what}`] = promises(amqplib010, create, lone)
     CLIENTS[`amqplib 0.10, callbacks: ${what}`] = callbacks(amqplib010Callbacks, create, lone)
+    CLIENTS[`amqplib 0.10.0: ${what}`] = promises(amqplib0100, create, lone, longFrames(url))
+    CLIENTS[`amqplib 0.10.0, callbacks: ${what}`] = callbacks(amqplib0100Callbacks, create, lone, longFrames(url))
+    CLIENTS[`amqplib 1: ${what}`] = promises(amqplib1, create, lone)
+    CLIENTS[`amqplib 1, callbacks: ${what}`] = callbacks(amqplib1Callbacks, create, lone)
   }
 }
 

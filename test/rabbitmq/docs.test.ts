@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { ChannelModel } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest'
 import { eventually } from '../eventually.ts'
 import { bench } from './helpers.ts'
@@ -11,28 +12,33 @@ import { bench } from './helpers.ts'
 const url = inject('amqpUrl') as string
 const root = join(import.meta.dirname, '..', '..')
 const cache = join(root, 'node_modules', '.cache', 'queue-key-auth')
-const QUEUES = ['orders.created', 'orders.work', 'orders.retry', 'orders.again', 'pricing.requests']
+const QUEUES = ['orders.created', 'orders.work', 'orders.retry', 'orders.again', 'orders.failed', 'pricing.requests']
 
 describe.skipIf(url === undefined)('docs/rabbitmq.md', () => {
   const at = bench(url)
   let folder: string
   let blocks: string[]
+  let imports: string
+
+  async function write(name: string, parts: readonly (string | undefined)[]): Promise<void> {
+    await writeFile(
+      join(folder, name),
+      parts
+        .join('')
+        .replaceAll("'queue-key-auth/rabbitmq'", `'${join(root, 'adapters/rabbitmq/index.ts')}'`)
+        .replaceAll("'queue-key-auth'", `'${join(root, 'src/index.ts')}'`)
+        .replaceAll('amqp://localhost', url),
+    )
+  }
 
   beforeAll(async () => {
     const text = await readFile(join(root, 'docs', 'rabbitmq.md'), 'utf8')
     blocks = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, block]) => block as string)
     await mkdir(cache, { recursive: true })
     folder = await mkdtemp(join(cache, 'docs-'))
-    const imports = blocks.flatMap((block) => block.match(/^import .*\n/gm) ?? []).join('')
+    imports = blocks.flatMap((block) => block.match(/^import .*\n/gm) ?? []).join('')
     const [first, ...others] = blocks.map((block) => block.replace(/^import .*\n/gm, ''))
-    const program = [imports, first, ...others.map((block) => `{\n${block}}\n`), 'export { connection }\n'].join('')
-    await writeFile(
-      join(folder, 'program.ts'),
-      program
-        .replaceAll("'queue-key-auth/rabbitmq'", `'${join(root, 'adapters/rabbitmq/index.ts')}'`)
-        .replaceAll("'queue-key-auth'", `'${join(root, 'src/index.ts')}'`)
-        .replaceAll('amqp://localhost', url),
-    )
+    await write('program.ts', [imports, first, ...others.map((block) => `{\n${block}}\n`), 'export { connection }\n'])
     await writeFile(
       join(folder, 'tsconfig.json'),
       JSON.stringify({
@@ -67,6 +73,33 @@ describe.skipIf(url === undefined)('docs/rabbitmq.md', () => {
     expect(said.mock.calls).toContainEqual(['body'])
     said.mockRestore()
     await connection.close()
+  })
+
+  it.each([
+    ['by dead-letter exchange', 'orders.work', 'loop'],
+    ['by publishing again', 'orders.again', 'relay'],
+  ])('the retry %s ends after three attempts, and the message is kept', async (_how, queue, closed) => {
+    const [first, recipe] = [blocks[0], blocks.find((block) => block.includes(`await ${closed}.close()`))] as string[]
+    const without = (block = ''): string => block.replace(/^import .*\n/gm, '')
+    await write(`${queue}.ts`, [
+      imports,
+      without(first),
+      // It goes on until the test is through, with a shorter wait.
+      without(recipe).replace(`await ${closed}.close()\n`, '').replace('messageTtl: 5000', 'messageTtl: 20'),
+      `const sending = await wrapProducer(await connect('amqp://localhost'), signer).createConfirmChannel()\n`,
+      `sending.sendToQueue('${queue}', Buffer.from('it fails'))\nexport { connection, ${closed} as other, sending }\n`,
+    ])
+    for (const name of ['orders.work', 'orders.retry', 'orders.failed']) await at.raw.deleteQueue(name)
+    const said = vi.spyOn(console, 'log').mockImplementation(() => undefined)
+    const program = (await import(join(folder, `${queue}.ts`))) as Record<'connection' | 'other', ChannelModel>
+    await eventually(async () => expect(await at.ready('orders.failed')).toBe(1))
+    const attempts = said.mock.calls.flat().filter((text) => String(text).startsWith('attempt'))
+    said.mockRestore()
+    expect(attempts).toEqual(['attempt 1', 'attempt 2', 'attempt 3'])
+    expect(await at.ready(queue)).toBe(0)
+    expect((await at.take('orders.failed')).content.toString()).toBe('it fails')
+    await program.connection.close()
+    await program.other.close()
   })
 
   it('has the function that these tests unpack dead letters with', async () => {

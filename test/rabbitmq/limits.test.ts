@@ -69,6 +69,7 @@ describe.skipIf(!inject('startableBrokers').includes('rabbitmq'))('a RabbitMQ at
         hostile(queue)
       }
       await at.raw.waitForConfirms()
+      await at.raw.assertQueue(`${queue}.dlq`)
       await channel.consume(queue, () => undefined)
       // In full, although the channel went away under them; some of them twice, since nobody can tell.
       const full = new Set<string>()
@@ -167,7 +168,7 @@ describe.skipIf(!inject('startableBrokers').includes('rabbitmq'))('a RabbitMQ at
       producer.sendToQueue(queue, Buffer.from(`signed ${index}`))
     }
     await producer.waitForConfirms()
-    await eventually(async () => expect((await plain.checkQueue(`${queue}.dlq`)).messageCount).toBe(10))
+    await eventually(async () => expect(await at.ready(`${queue}.dlq`)).toBe(10))
     await eventually(() => expect(got).toHaveLength(10))
     expect(got.every((text) => text.startsWith('signed'))).toBe(true)
     await Promise.all([recovering.close(), manager.close()])

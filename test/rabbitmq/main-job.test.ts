@@ -33,6 +33,7 @@ describe.skipIf(url === undefined)('RabbitMQ: the main job', () => {
     const exchange = uniqueName('shop')
     await raw.assertExchange(exchange, 'topic')
     await raw.assertQueue(queue)
+    await raw.assertQueue(`${queue}.dlq`)
     await raw.bindQueue(queue, exchange, 'order.*')
     const { signer, verifier } = testKeys('checkout', queue)
     const producer = await wrapProducer(await connection(), signer).createChannel()

@@ -61,6 +61,7 @@ describe.skipIf(url === undefined)('without acknowledgements, and RPC', () => {
     await eventually(async () => expect(await at.ready(requests)).toBe(1))
     const { replyTo } = (await at.take(requests)).properties
     const forged = uniqueName('forged')
+    await at.raw.assertQueue('rabbitmq.reply-to.dlq')
     at.raw.sendToQueue(replyTo, Buffer.from(forged))
     // Other clients that wait for replies have their dead letters there as well.
     await eventually(async () => {

@@ -1,0 +1,103 @@
+import { REASON_HEADER, type Returned, ReturnedReader, renamedHeader } from '../../src/dead-letter.ts'
+import { isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
+import type { AmqpMessage, AmqpProperties } from './client.ts'
+import { receivedTable } from './headers.ts'
+import { DIRECT_REPLY_TO } from './message.ts'
+
+/** What a dead letter was made from, when it comes back into a queue. Pure. */
+
+export interface OpenedReturn {
+  /** the message as it was before, to be judged like any other */
+  readonly message: AmqpMessage
+  readonly returned: Returned
+  /** what the broker would have acted on, under the names that it is kept by */
+  readonly aside: Readonly<Record<string, unknown>>
+}
+
+/** The broker acts on these, so a dead letter keeps them under other names. */
+export const NOT_REPUBLISHED: ReadonlySet<string> = new Set(['CC', 'BCC'])
+const NOT_REPUBLISHED_PROPERTIES: ReadonlySet<string> = new Set(['expiration', 'user-id', 'cluster-id', 'reply-to'])
+
+/** Headers and properties in front of the body. A longer text is not opened: reading it would cost too much. */
+const MAX_PACKED_BYTES = 131_072
+
+const RETURNED = new ReturnedReader(
+  [
+    'queueauth-exchange',
+    'queueauth-routing-key',
+    'queueauth-letter',
+    'queueauth-return-id',
+    'queueauth-packed',
+    'queueauth-part',
+  ],
+  (name) => NOT_REPUBLISHED.has(name) || NOT_REPUBLISHED_PROPERTIES.has(name),
+)
+
+/** Undefined: it is no dead letter of this library, or does not look like one in every part. */
+export function openReturned(raw: AmqpMessage): OpenedReturn | undefined {
+  const { headers } = raw.properties
+  if (headers === undefined || headers === null || !Object.hasOwn(headers, REASON_HEADER)) return undefined
+  const table = receivedTable(headers)
+  const returned = RETURNED.read(Object.entries(table))
+  if (returned === undefined) return undefined
+  return (isPacked(returned) && openPacked(raw, returned)) || openPlain(raw, table, returned)
+}
+
+function isPacked({ explanation }: Returned): boolean {
+  return explanation['queueauth-packed'] === 'v1' && explanation['queueauth-part'] === undefined
+}
+
+function openPlain(raw: AmqpMessage, table: Readonly<Record<string, unknown>>, returned: Returned): OpenedReturn {
+  const headers: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  const aside: Record<string, unknown> = {}
+  let { replyTo } = raw.properties
+  for (const [name, value] of Object.entries(table)) {
+    const renamed = renamedHeader(name)
+    if (name === TOKEN_HEADER || !isReservedHeader(name)) headers[name] = value
+    // It had a header of ours when it first came, so it is judged with that.
+    else if (renamed !== undefined && isReservedHeader(renamed)) headers[renamed] = value
+    else if (renamed === 'reply-to' && isDirectReply(value) && replyTo === undefined) replyTo = value
+    else if (renamed !== undefined) aside[name] = value
+  }
+  const properties: AmqpProperties = { ...raw.properties, replyTo, headers }
+  return { message: { ...raw, properties }, returned, aside }
+}
+
+function isDirectReply(value: unknown): boolean {
+  return typeof value === 'string' && value.startsWith(DIRECT_REPLY_TO)
+}
+
+/** Undefined: it is too long, or was not packed by this library. */
+function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefined {
+  const { content } = raw
+  const length = content.length < 4 ? Number.POSITIVE_INFINITY : content.readUInt32BE(0)
+  if (length > MAX_PACKED_BYTES || 4 + length > content.length) return undefined
+  let parts: Partial<Record<'properties' | 'headers' | 'explanation', unknown>>
+  try {
+    parts = (JSON.parse(content.toString('utf8', 4, 4 + length), unpackBytes) ?? {}) as typeof parts
+  } catch {
+    return undefined
+  }
+  const { properties, headers, explanation } = parts
+  if (!isTable(properties) || !isTable(headers) || !isTable(explanation)) return undefined
+  const first = RETURNED.read(Object.entries({ ...explanation, [REASON_HEADER]: returned.explanation[REASON_HEADER] }))
+  if (first === undefined) return undefined
+  // It is packed anew where it has to be.
+  const { 'queueauth-packed': _, ...outer } = returned.explanation
+  return {
+    message: { ...raw, content: content.subarray(4 + length), properties: { ...properties, headers } },
+    returned: { count: returned.count, explanation: { ...first.explanation, ...outer } },
+    aside: {},
+  }
+}
+
+function unpackBytes(_name: string, value: unknown): unknown {
+  const packed = value as { '!'?: unknown; value?: unknown } | null
+  const isBytes =
+    typeof packed === 'object' && packed !== null && packed['!'] === 'bytes' && typeof packed.value === 'string'
+  return isBytes ? Buffer.from(packed.value as string, 'base64') : value
+}
+
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !Buffer.isBuffer(value)
+}
