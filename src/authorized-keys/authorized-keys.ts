@@ -1,7 +1,6 @@
-import type { JSONWebKeySet } from 'jose'
 import { SetupError } from '../errors.ts'
 import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
-import { allowsOfJwks, type JwksOptions } from './jwks.ts'
+import { allowsOfJwks, type JwkSet, type JwksOptions } from './jwks.ts'
 import { type DirectoryOptions, KeyDirectory } from './key-directory.ts'
 import { allowsOfKeyStore, type PublicKeyStore } from './key-store.ts'
 import { parseLines } from './lines.ts'
@@ -110,10 +109,10 @@ export class AuthorizedKeys implements KeySource {
    *   `service-invalid`, `key-private-in-public-place`, other `key-*` for a key that is unusable, and `key-file-unreadable`
    *   when the URL cannot be fetched
    */
-  static fromJwks(set: JSONWebKeySet, policy: ServicePolicy, options?: JwksOptions): AuthorizedKeys
+  static fromJwks(set: JwkSet, policy: ServicePolicy, options?: JwksOptions): AuthorizedKeys
   static fromJwks(url: URL | string, policy: ServicePolicy, options?: RemoteJwksOptions): Promise<AuthorizedKeys>
   static fromJwks(
-    source: JSONWebKeySet | URL | string,
+    source: JwkSet | URL | string,
     servicePolicy: ServicePolicy,
     options: RemoteJwksOptions = {},
   ): AuthorizedKeys | Promise<AuthorizedKeys> {
