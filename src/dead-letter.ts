@@ -1,3 +1,4 @@
+import { acrossBuilds } from './across-builds.ts'
 import type { ReceivedMessage } from './message.ts'
 import type { RejectCode } from './reasons.ts'
 import type { Rejected } from './verdict.ts'
@@ -21,6 +22,10 @@ export interface DeadLetter<Native = unknown> {
 
 /** A dead letter can never be stored as it is: it is parked, and its message stays unsettled. */
 export class UnstorableError extends Error {
+  static {
+    acrossBuilds(UnstorableError, 'UnstorableError')
+  }
+
   override readonly name = 'UnstorableError'
 }
 

@@ -1,3 +1,4 @@
+import { acrossBuilds } from '../across-builds.ts'
 import { SetupError } from '../errors.ts'
 import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
 import { allowsOfJwks, type JwkSet, type JwksOptions } from './jwks.ts'
@@ -22,6 +23,10 @@ type Source = KeySource & { health?(): KeyHealth; close?(): void }
 
 /** Who may send to which queue, and with which key. */
 export class AuthorizedKeys implements KeySource {
+  static {
+    acrossBuilds(AuthorizedKeys, 'AuthorizedKeys')
+  }
+
   /**
    * Looks for keys again, when they come from a place that can have newer ones; absent otherwise. It never rejects, and
    * the source limits how often it really looks.

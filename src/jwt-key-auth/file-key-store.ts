@@ -1,5 +1,6 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join, parse } from 'node:path'
+import { acrossBuilds } from '../across-builds.ts'
 import { keyError } from '../keys/key-error.ts'
 import { readPrivateKeyFile } from '../keys/key-files.ts'
 import { MAX_KEY_OCTETS } from '../keys/key-text.ts'
@@ -8,6 +9,10 @@ import { type CheckedKey, checkedPublicKey, KeyStore, type PassphraseOption } fr
 
 /** A {@link KeyStore} that is filled from a mounted directory. */
 export class FileKeyStore extends KeyStore {
+  static {
+    acrossBuilds(FileKeyStore, 'FileKeyStore')
+  }
+
   /**
    * Adds every public key in a directory: one key a file, and the file's name without its extension is the name of the
    * service, so `checkout.pem` is the key of `checkout`. Names that begin with a dot and directories are passed over,

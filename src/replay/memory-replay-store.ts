@@ -1,3 +1,4 @@
+import { acrossBuilds } from '../across-builds.ts'
 import { SetupError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { Generations } from './generations.ts'
@@ -39,6 +40,10 @@ export interface MemoryReplayGauge {
  * dropped while their lease lives.
  */
 export class MemoryReplayStore implements ReplayStore {
+  static {
+    acrossBuilds(MemoryReplayStore, 'MemoryReplayStore')
+  }
+
   readonly #now: () => number
   readonly #inProgress = new Map<string, Entry>()
   readonly #committed: Generations<Entry>
