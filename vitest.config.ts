@@ -10,6 +10,9 @@ const withBrokers = [
   'test/examples.test.ts',
 ]
 
+/** What installs the packed package into projects of its own: vitest.packaging.config.ts. */
+const packaging = 'test/packaging/**'
+
 /** For a machine that is slow and does other things too: no test is about how long something takes. */
 const patient = {
   testTimeout: 300_000,
@@ -22,7 +25,7 @@ export default defineConfig({
     maxWorkers: 2,
     maxConcurrency: 20,
     projects: [
-      { test: { ...patient, name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers } },
+      { test: { ...patient, name: 'unit', include: ['test/**/*.test.ts'], exclude: [...withBrokers, packaging] } },
       { test: { ...patient, name: 'brokers', include: withBrokers, globalSetup: 'test/brokers/global-setup.ts' } },
     ],
   },

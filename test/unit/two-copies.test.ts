@@ -34,10 +34,10 @@ beforeAll(async () => {
 })
 
 /** Both ways: whose signer and keys, and whose adapter. */
-const PAIRS = [
+const PAIRS: readonly (readonly [string, () => readonly [Copy, Copy]])[] = [
   ['signer and verifier of one, adapter of the other', () => [one, other]],
   ['signer and verifier of the other, adapter of one', () => [other, one]],
-] as const
+]
 
 function codeOf(action: () => unknown): unknown {
   try {
