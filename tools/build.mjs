@@ -7,7 +7,7 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +20,7 @@ const cjs = join(dist, 'cjs')
 
 rmSync(dist, { recursive: true, force: true })
 compile()
+openTypes()
 const entries = requiredEntries()
 await bundle(entries)
 copyTypes(entries)
@@ -28,6 +29,18 @@ copyFileSync(join(dirname(require.resolve('jose/package.json')), 'LICENSE.md'), 
 function compile() {
   const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc')
   execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+}
+
+/**
+ * Takes the mark out of the declarations that says a class has private fields. With it, a `Signer` of the ES modules would
+ * be no `Signer` to a CommonJS library that its program hands it to, though the two work together.
+ */
+function openTypes() {
+  for (const name of readdirSync(dist, { recursive: true }).filter((file) => file.endsWith('.d.ts'))) {
+    const file = join(dist, name)
+    const text = readFileSync(file, 'utf8')
+    if (text.includes('#private')) writeFileSync(file, text.replace(/^ *#private;\n/gm, ''))
+  }
 }
 
 /** What package.json promises to `require`, and the module that it is made of. */
