@@ -1,5 +1,7 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { installed, nodeOf, run, runNode } from './programs.ts'
+import { home, installed, nodeOf, run, runNode } from './programs.ts'
 
 const jest = (): string => installed('jest/bin/jest.js')
 
@@ -48,4 +50,15 @@ describe('a project of `nest new`', () => {
     const started = await node24(['dist/main.js'])
     expect(started).toEqual({ code: 0, output: expect.stringMatching(/^handled checkout: signed$/m) })
   })
+})
+
+it('the test in docs/commonjs.md passes', async () => {
+  const docs = await readFile(new URL('../../docs/commonjs.md', import.meta.url), 'utf8')
+  const [, example] = /^```js\n(.*?)^```$/ms.exec(docs) ?? []
+  await mkdir(join(home(), 'docs'), { recursive: true })
+  await writeFile(join(home(), 'docs', 'package.json'), '{ "private": true, "jest": {} }')
+  await writeFile(join(home(), 'docs', 'example.test.js'), example ?? '')
+  const { code, output } = await runNode('docs', [jest()])
+  expect(output).toMatch(/Tests: +1 passed, 1 total/)
+  expect(code).toBe(0)
 })
