@@ -8,7 +8,7 @@ const jest = (): string => installed('jest/bin/jest.js')
 describe('Jest', () => {
   it('loads every entry from plain JavaScript', async () => {
     const { code, output } = await runNode('jest', [jest(), 'orders'])
-    expect(output).toMatch(/Tests: +11 passed, 11 total/)
+    expect(output).toMatch(/Tests: +12 passed, 12 total/)
     expect(code).toBe(0)
   })
 

@@ -110,6 +110,22 @@ test.each(['rabbitmq', 'kafka', 'redis-streams'])('the adapter %s refuses what i
   expect(() => adapter.wrapConsumer({}, verifier)).toThrow(SetupError)
 })
 
+test('clients that the test itself has loaded are known for what they are', async () => {
+  const { Redis } = require('ioredis')
+  const { Kafka, logLevel } = require('kafkajs')
+  const redisStreams = require('queue-key-auth/redis-streams')
+  const kafka = require('queue-key-auth/kafka')
+  const { signer, verifier } = testKeys('checkout')
+  const redis = new Redis({ lazyConnect: true })
+  const client = new Kafka({ brokers: ['127.0.0.1:1'], logLevel: logLevel.NOTHING })
+  expect(redisStreams.wrapConsumer(redisStreams.wrapProducer(redis, signer), verifier)).toBe(redis)
+  expect(kafka.wrapConsumer(kafka.wrapProducer(client, signer), verifier)).toBe(client)
+  for (const wrapped of [redis, client]) {
+    expect([isWrapped(wrapped, 'producer'), isWrapped(wrapped, 'consumer')]).toEqual([true, true])
+  }
+  redis.disconnect()
+})
+
 test('the helper for tests of handlers', () => {
   expect(senderOf(sentBy('checkout', {})).service).toBe('checkout')
 })

@@ -1,4 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
+import { Redis } from 'ioredis'
+import { type Consumer, Kafka } from 'kafkajs'
 import {
   AuthorizedKeys,
   address,
@@ -15,9 +18,9 @@ import {
   Verifier,
 } from 'queue-key-auth'
 import { type JwtService, KeyStore } from 'queue-key-auth/jwt-key-auth'
-import { wrapConsumer as wrapKafka } from 'queue-key-auth/kafka'
+import { wrapConsumer as wrapKafka, wrapProducer as wrapKafkaProducer } from 'queue-key-auth/kafka'
 import { MemoryBroker, type MemoryMessage, wrapConsumer, wrapProducer } from 'queue-key-auth/memory'
-import { wrapConsumer as wrapRabbitmq } from 'queue-key-auth/rabbitmq'
+import { wrapConsumer as wrapRabbitmq, wrapProducer as wrapRabbitmqProducer } from 'queue-key-auth/rabbitmq'
 import { consumeStream, wrapProducer as wrapRedis } from 'queue-key-auth/redis-streams'
 import { testKeys } from 'queue-key-auth/testing'
 
@@ -29,7 +32,22 @@ export const notWrapped = (signer: Signer): unknown => wrapRabbitmq('amqp://loca
 // @ts-expect-error: keys are needed
 export const noKeys = (): Verifier => new Verifier({})
 
-export const verbs = [wrapKafka, wrapRabbitmq, wrapRedis, consumeStream]
+export async function clients(signer: Signer, verifier: Verifier): Promise<void> {
+  const connection: ChannelModel = wrapRabbitmq(
+    wrapRabbitmqProducer(await connect('amqp://localhost'), signer),
+    verifier,
+  )
+  const channel: ConfirmChannel = wrapRabbitmqProducer(await connection.createConfirmChannel(), signer)
+  await channel.consume('orders', (received) => received && channel.ack(received))
+  const kafka: Kafka = wrapKafka(wrapKafkaProducer(new Kafka({ brokers: [] }), signer), verifier)
+  const consumer: Consumer = kafka.consumer({ groupId: 'billing' })
+  wrapKafka(consumer, verifier, { deadLetterProducer: kafka.producer() })
+  const redis: Redis = wrapRedis(new Redis(), signer)
+  new RedisReplayStore(redis)
+  const names = { stream: 'orders', group: 'billing', consumer: 'c' }
+  await consumeStream({ redis, ...names, verifier, handler: ({ id, values }) => `${id} ${values.order}` }).stop()
+}
+
 export const store = (redis: ConstructorParameters<typeof RedisReplayStore>[0]): ReplayStore =>
   new RedisReplayStore(redis)
 export const jwt: JwtService | undefined = undefined

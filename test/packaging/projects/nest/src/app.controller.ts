@@ -1,5 +1,5 @@
 import { Controller, Get } from '@nestjs/common'
-import type { OrdersService } from './orders.service'
+import { OrdersService } from './orders.service'
 
 @Controller()
 export class AppController {
