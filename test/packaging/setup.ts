@@ -20,6 +20,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const projects = fileURLToPath(new URL('projects', import.meta.url))
 /** Not below `node_modules`, where Jest and Node treat every file as somebody else's. */
 const cache = join(tmpdir(), 'queue-key-auth-packaging')
+const WEEK_MS = 7 * 86_400_000
 const QUIET = ['--no-audit', '--no-fund', '--no-save', '--prefer-offline', '--ignore-scripts', '--loglevel=error']
 
 /**
@@ -58,11 +59,21 @@ async function toolsOf(name: Toolchain): Promise<string> {
   const digest = createHash('sha256').update(JSON.stringify(dependencies)).digest('hex').slice(0, 16)
   const home = join(cache, `${name}-${digest}`)
   if (await exists(home)) return home
+  await forgetOld()
   const making = await mkdtemp(join(cache, 'making-'))
   await writeFile(join(making, 'package.json'), JSON.stringify({ private: true, dependencies }))
   await run('npm', ['install', ...QUIET], { cwd: making })
   await rename(making, home)
   return home
+}
+
+/** Half a gigabyte each, so what no run has used for a week goes. */
+async function forgetOld(): Promise<void> {
+  for (const name of await readdir(cache)) {
+    const path = join(cache, name)
+    const age = Date.now() - (await stat(path)).mtimeMs
+    if (age > WEEK_MS) await rm(path, { recursive: true, force: true })
+  }
 }
 
 async function exists(path: string): Promise<boolean> {
