@@ -10,6 +10,9 @@ const withBrokers = [
   'test/examples.test.ts',
 ]
 
+/** What installs the packed package into projects of its own: vitest.packaging.config.ts. */
+const packaging = 'test/packaging/**'
+
 /** For a machine that is slow and does other things too: no test is about how long something takes. */
 const patient = {
   testTimeout: 300_000,
@@ -27,7 +30,15 @@ export default defineConfig({
     maxWorkers: 2,
     maxConcurrency: 20,
     projects: [
-      { extends: true, test: { ...patient, name: 'unit', include: ['test/**/*.test.ts'], exclude: withBrokers } },
+      {
+        extends: true,
+        test: {
+          ...patient,
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...withBrokers, packaging],
+        },
+      },
       {
         extends: true,
         test: { ...patient, name: 'brokers', include: withBrokers, globalSetup: 'test/brokers/global-setup.ts' },

@@ -1,3 +1,4 @@
+import { acrossBuilds } from './across-builds.ts'
 import { isReservedHeader, type ReceivedMessage, TOKEN_HEADER } from './message.ts'
 import { REJECT_CODES, type RejectCode } from './reasons.ts'
 import type { Rejected } from './verdict.ts'
@@ -42,6 +43,10 @@ export function isParked({ returned }: Pick<DeadLetter, 'returned'>): boolean {
 
 /** A dead letter can never be stored as it is: it is parked, and its message stays unsettled. */
 export class UnstorableError extends Error {
+  static {
+    acrossBuilds(UnstorableError, 'UnstorableError')
+  }
+
   override readonly name = 'UnstorableError'
 }
 

@@ -1,3 +1,4 @@
+import { acrossBuilds } from './across-builds.ts'
 import { type Disposition, dispositionOf, type ReasonCode } from './reasons.ts'
 
 /** Why something cannot be set up or sent as asked: a closed set, for `error.code`. */
@@ -55,6 +56,10 @@ export interface SourcePosition {
  * what to write instead; it never contains a key, a token or a body.
  */
 export class SetupError extends Error {
+  static {
+    acrossBuilds(SetupError, 'SetupError')
+  }
+
   override readonly name = 'SetupError'
   readonly code: SetupErrorCode
   readonly position: SourcePosition | undefined
@@ -71,6 +76,10 @@ export class SetupError extends Error {
  * (`skip`). `detail` is for people; it is cut and escaped and holds no token, body or header text.
  */
 export class RejectedError extends Error {
+  static {
+    acrossBuilds(RejectedError, 'RejectedError')
+  }
+
   override readonly name = 'RejectedError'
   readonly code: ReasonCode
   readonly disposition: Disposition

@@ -8,6 +8,7 @@ import type { ReceivedMessage } from './message.ts'
 import { ReplayClaims } from './replay/claims.ts'
 import type { BeginResult, ReplayClaim } from './replay/replay-store.ts'
 import { Reporter } from './reporter.ts'
+import { isThenable } from './thenable.ts'
 import { Authorized, type Deferred, type Refused, type Rejected, type Skipped, type Verdict } from './verdict.ts'
 import type { Verified } from './verified.ts'
 import type { CheckResult, Verifier } from './verifier.ts'
@@ -316,7 +317,7 @@ export class Guard<Native = unknown> {
     try {
       const settling = how === 'rejected' ? delivery.reject?.() : delivery.acknowledge()
       // Where settling fails the channel is gone: the message is unsettled and comes again.
-      return settling instanceof Promise ? settling.then(settled, letGo) : settled()
+      return isThenable(settling) ? Promise.resolve(settling).then(settled, letGo) : settled()
     } catch {
       return letGo()
     }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
 import type { ReceivedMessage } from './message.ts'
 import type { ReplayClaim, ReplayStore } from './replay/replay-store.ts'
+import { isThenable } from './thenable.ts'
 
 /** What has to be said when a handler is through. What is said first counts; a later call changes nothing. */
 export interface Lease {
@@ -115,7 +116,7 @@ export class Leases {
       // The store is unreachable. The lease runs out by itself, and the message is taken over then.
       return
     }
-    if (released instanceof Promise) return this.#attempt(() => released)
+    if (isThenable(released)) return this.#attempt(() => released)
   }
 
   /** Of a lease that was not ended before. */

@@ -3,6 +3,7 @@ import type { DeadLetter } from './dead-letter.ts'
 import { publish } from './events.ts'
 import type { ReceivedMessage } from './message.ts'
 import { printable, quote } from './text.ts'
+import { isThenable } from './thenable.ts'
 import type { Rejected, Verdict } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 
@@ -34,7 +35,7 @@ export class Reporter<Native> {
       try {
         // An async function will do as well, and its rejection must not end the process.
         const result: unknown = this.#onVerdict(verdict, delivery.native)
-        if (result instanceof Promise) result.catch((error) => this.#onVerdictFailed(error))
+        if (isThenable(result)) result.then(undefined, (error: unknown) => this.#onVerdictFailed(error))
       } catch (error) {
         this.#onVerdictFailed(error)
       }

@@ -1,4 +1,5 @@
 import { hash, type JsonWebKey, type KeyObject, randomFillSync } from 'node:crypto'
+import { acrossBuilds } from './across-builds.ts'
 import { Batch } from './batch/batch.ts'
 import { type DigestedMessage, digestMessage, groupsOf, type PreparedMessage } from './batch/prepared.ts'
 import { PartsDigester } from './covered-parts.ts'
@@ -94,6 +95,10 @@ interface Identity {
 
 /** Signs messages for one service with its private key. Synchronous, so that it fits into a client's `publish`. */
 export class Signer {
+  static {
+    acrossBuilds(Signer, 'Signer')
+  }
+
   readonly service: string
   readonly #wantedAlgorithm: SignerOptions['algorithm']
   #identity: Identity

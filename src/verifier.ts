@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { acrossBuilds } from './across-builds.ts'
 import type { AuthorizedKey, KeySource } from './authorized-keys/snapshot.ts'
 import { MerkleHasher } from './batch/merkle.ts'
 import { RootCache } from './batch/root-cache.ts'
@@ -83,6 +84,10 @@ export type CheckResult = Verified | AcceptedUnsigned | Rejected | Deferred
  * replay state belongs to it.
  */
 export class Verifier {
+  static {
+    acrossBuilds(Verifier, 'Verifier')
+  }
+
   readonly replay: ReplayStore | undefined
   /** what was seen so far, by queue */
   readonly counters: Counters = new Counters()

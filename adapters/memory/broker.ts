@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { acrossBuilds } from '../../src/across-builds.ts'
 import type { CoveredProperties, Headers } from '../../src/message.ts'
 import { copyHeaders, copyMessage, copyProperties } from './copy.ts'
 import { type Entry, Queue, type QueueConsumer, type QueuedMessage } from './queue.ts'
@@ -28,6 +29,10 @@ export interface ConsumeOptions {
 
 /** Queues in this process's memory. They spring up when they are first named. */
 export class MemoryBroker {
+  static {
+    acrossBuilds(MemoryBroker, 'MemoryBroker')
+  }
+
   readonly #queues = new Map<string, Queue>()
 
   /** A connection for one service. Unsettled messages go back to their queues when it ends. */
@@ -56,6 +61,10 @@ export class MemoryBroker {
  * rejects with is an unhandled rejection, as everywhere.
  */
 export class MemoryClient extends EventEmitter<{ error: [unknown]; close: [] }> {
+  static {
+    acrossBuilds(MemoryClient, 'MemoryClient')
+  }
+
   readonly #queueNamed: (name: string) => Queue
   readonly #unsettled = new Map<number, { queue: Queue; entry: Entry; consumer: Consumer }>()
   readonly #consumers = new Map<Consumer, Queue>()

@@ -20,7 +20,11 @@ export async function measureEndToEnd(transportName: TransportName, plan: Plan, 
     broker = await start()
   } catch (error) {
     if (!(error instanceof BrokerMissing)) throw error
-    report.section(`## ${name}`, '', 'Not here and not measured. Docker brings it, or `node tools/brokers/install.mjs`.')
+    report.section(
+      `## ${name}`,
+      '',
+      'Not here and not measured. Docker brings it, or `node tools/brokers/install.mjs`.',
+    )
     setGoals(transportName, [], report)
     return false
   }

@@ -1,8 +1,8 @@
-import type { JSONWebKeySet } from 'jose'
+import { acrossBuilds } from '../across-builds.ts'
 import { SetupError } from '../errors.ts'
 import { above0, checkOptions, either, FLAG, FUNCTION, type OptionRules, TEXT, TEXT_LIST } from '../option-check.ts'
 import { expiringLines, type KeyHealth, keyStatuses } from './health.ts'
-import { allowsOfJwks, type JwksOptions } from './jwks.ts'
+import { allowsOfJwks, type JwkSet, type JwksOptions } from './jwks.ts'
 import { type DirectoryOptions, KeyDirectory } from './key-directory.ts'
 import { allowsOfKeyStore, type PublicKeyStore } from './key-store.ts'
 import { parseLines } from './lines.ts'
@@ -53,6 +53,10 @@ type Source = KeySource & { health?(): KeyHealth; close?(): void }
 
 /** Who may send to which queue, and with which key. */
 export class AuthorizedKeys implements KeySource {
+  static {
+    acrossBuilds(AuthorizedKeys, 'AuthorizedKeys')
+  }
+
   /**
    * Looks for keys again, when they come from a place that can have newer ones; absent otherwise. It never rejects, and
    * the source limits how often it really looks.
@@ -145,10 +149,10 @@ export class AuthorizedKeys implements KeySource {
    *   `service-invalid`, `key-private-in-public-place`, other `key-*` for a key that is unusable, and `key-file-unreadable`
    *   when the URL cannot be fetched
    */
-  static fromJwks(set: JSONWebKeySet, policy: ServicePolicy, options?: JwksOptions): AuthorizedKeys
+  static fromJwks(set: JwkSet, policy: ServicePolicy, options?: JwksOptions): AuthorizedKeys
   static fromJwks(url: URL | string, policy: ServicePolicy, options?: RemoteJwksOptions): Promise<AuthorizedKeys>
   static fromJwks(
-    source: JSONWebKeySet | URL | string,
+    source: JwkSet | URL | string,
     servicePolicy: ServicePolicy,
     options: RemoteJwksOptions = {},
   ): AuthorizedKeys | Promise<AuthorizedKeys> {

@@ -1,4 +1,3 @@
-import type { JSONWebKeySet, JWK } from 'jose'
 import type { SetupError } from '../errors.ts'
 import { hasPrivateMembers } from '../keys/jwk.ts'
 import { keyError } from '../keys/key-error.ts'
@@ -7,9 +6,38 @@ import type { Policy } from './policy.ts'
 import type { RevocationOptions } from './revocations.ts'
 import type { Allow } from './snapshot.ts'
 
+/**
+ * A JSON Web Key (RFC 7517, section 4), as jose and others declare it. Written out, so that our declarations name no other
+ * package.
+ */
+export type Jwk = {
+  kty?: string
+  kid?: string
+  alg?: string
+  use?: string
+  key_ops?: string[]
+  ext?: boolean
+  x5c?: string[]
+  x5t?: string
+  'x5t#S256'?: string
+  x5u?: string
+  crv?: string
+  x?: string
+  y?: string
+  n?: string
+  e?: string
+  /** the service that the key belongs to, where no `serviceOf` says otherwise */
+  service?: string
+}
+
+/** A JWK Set (RFC 7517, section 5). */
+export interface JwkSet {
+  readonly keys: readonly Jwk[]
+}
+
 export interface JwksOptions extends RevocationOptions {
   /** The service a key belongs to; undefined: none. By default the member `service` of the JWK, else its `kid`. */
-  readonly serviceOf?: (jwk: JWK) => string | undefined
+  readonly serviceOf?: (jwk: Jwk) => string | undefined
 }
 
 /**
@@ -22,12 +50,12 @@ export interface JwksOptions extends RevocationOptions {
  * @throws SetupError `key-malformed`, `key-private-in-public-place`, `key-type-unsupported`, `key-too-weak`
  */
 export function allowsOfJwks(
-  set: JSONWebKeySet,
+  set: JwkSet,
   policy: Policy,
   options: JwksOptions,
   label: string,
 ): { readonly allows: Allow[]; readonly missing: SetupError | undefined } {
-  const keys: unknown = (set as JSONWebKeySet | null | undefined)?.keys
+  const keys: unknown = (set as JwkSet | null | undefined)?.keys
   if (!Array.isArray(keys)) {
     throw keyError('key-malformed', 'not a JWK Set: it is an object with an array "keys" (RFC 7517, section 5)', {
       file: label,
@@ -53,16 +81,16 @@ export function allowsOfJwks(
   return { allows, missing: policy.missing(found, advice) }
 }
 
-function isObject(value: unknown): value is JWK {
+function isObject(value: unknown): value is Jwk {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function defaultServiceOf(jwk: JWK): string | undefined {
-  const service: unknown = (jwk as { service?: unknown }).service ?? jwk.kid
+function defaultServiceOf(jwk: Jwk): string | undefined {
+  const service: unknown = jwk.service ?? jwk.kid
   return typeof service === 'string' ? service : undefined
 }
 
-function isForSignatures(jwk: JWK): boolean {
+function isForSignatures(jwk: Jwk): boolean {
   const operations: unknown = jwk.key_ops
   return (jwk.use ?? 'sig') === 'sig' && (!Array.isArray(operations) || operations.includes('verify'))
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join, parse } from 'node:path'
+import { acrossBuilds } from '../across-builds.ts'
 import { isOwnFile, meantBy } from '../authorized-keys/file-names.ts'
 import type { SetupError } from '../errors.ts'
 import { type LimitOf, readDirectory } from '../files/read-directory.ts'
@@ -16,6 +17,10 @@ export interface FillOptions {
 
 /** A {@link KeyStore} that is filled from a mounted directory. */
 export class FileKeyStore extends KeyStore {
+  static {
+    acrossBuilds(FileKeyStore, 'FileKeyStore')
+  }
+
   /**
    * Adds every public key in a directory: one key a file, and the file's name without its extension is the name of the
    * service, so `checkout.pem` is the key of `checkout`. Names that begin with a dot and directories are passed over,

@@ -1,4 +1,5 @@
 import { jwtVerify, SignJWT } from 'jose'
+import { acrossBuilds } from '../across-builds.ts'
 import { fromBase64Url } from '../base64.ts'
 import { SetupError } from '../errors.ts'
 import type { Algorithm, KeyType } from '../keys/algorithms.ts'
@@ -44,6 +45,10 @@ const CLAIMS: ReadonlySet<string> = new Set(['keyName', 'iat', 'exp', 'nbf'])
  * public RSA key that is a JWK with the `alg` PS256 verifies that alone.
  */
 export class JwsAdapter implements JwtService {
+  static {
+    acrossBuilds(JwsAdapter, 'JwsAdapter')
+  }
+
   readonly #expiresInSeconds: number
   readonly #clockSkewSeconds: number
   readonly #acceptWithoutExpiry: boolean

@@ -1,3 +1,4 @@
+import { acrossBuilds } from '../across-builds.ts'
 import { SetupError } from '../errors.ts'
 
 /** Makes and checks tokens. {@link JwsAdapter} is one; an application may bring its own. */
@@ -32,6 +33,10 @@ export interface KeyLookup {
  * want a `Signer` and a `Verifier`.
  */
 export class JwtKeyAuth {
+  static {
+    acrossBuilds(JwtKeyAuth, 'JwtKeyAuth')
+  }
+
   readonly #jwtService: JwtService
   readonly #keyStore: KeyLookup
 

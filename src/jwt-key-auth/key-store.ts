@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { acrossBuilds } from '../across-builds.ts'
 import { SetupError, type SourcePosition } from '../errors.ts'
 import { keyError } from '../keys/key-error.ts'
 import { readPrivateKey } from '../keys/private-key.ts'
@@ -24,6 +25,10 @@ export interface CheckedKey {
  * are added, in any form that `Signer` and `AuthorizedKeys` read.
  */
 export class KeyStore implements KeyLookup {
+  static {
+    acrossBuilds(KeyStore, 'KeyStore')
+  }
+
   readonly #publicKeys = new Map<string, Buffer>()
   #privateKey: Buffer | undefined
 

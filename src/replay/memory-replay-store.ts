@@ -1,3 +1,4 @@
+import { acrossBuilds } from '../across-builds.ts'
 import { publish } from '../events.ts'
 import { checkOptions, FUNCTION, type OptionRules, wholeNumber } from '../option-check.ts'
 import { Generations } from './generations.ts'
@@ -46,6 +47,10 @@ export interface MemoryReplayGauge {
  * dropped while their lease lives.
  */
 export class MemoryReplayStore implements ReplayStore {
+  static {
+    acrossBuilds(MemoryReplayStore, 'MemoryReplayStore')
+  }
+
   readonly #now: () => number
   readonly #inProgress = new Map<string, Entry>()
   readonly #committed: Generations<Entry>

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { acrossBuilds } from '../across-builds.ts'
 import { SetupError } from '../errors.ts'
 import { above0, checkOptions, type OptionRules, TEXT } from '../option-check.ts'
 import { DEFAULT_MAX_AGE_SECONDS } from '../policy.ts'
@@ -38,6 +39,10 @@ const BYTES_AN_ENTRY = 250
  * Says at construction, as a process warning, what memory it will take.
  */
 export class RedisReplayStore implements ReplayStore {
+  static {
+    acrossBuilds(RedisReplayStore, 'RedisReplayStore')
+  }
+
   readonly #redis: RedisLike
   readonly #keyPrefix: string
   readonly #timeoutMs: number
