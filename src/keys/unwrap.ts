@@ -8,7 +8,8 @@
 const MAX_LAYERS = 3
 
 /** `-----BEGIN ` in base64, `{"` and `{` with white space as a JWK begins, and the same in base64 once more. */
-const ENCODED_BEGINNING = /^(?:LS0tLS1CRUdJTi|eyJ|ewog|ewoJ|ewoi|eyAi|ew0K|TFMwdExTMUNSVWRKVG|ZXlK|ZXdvZ|ZXlBa|ZXdvS|ZXcwS)/
+const ENCODED_BEGINNING =
+  /^(?:LS0tLS1CRUdJTi|eyJ|ewog|ewoJ|ewoi|eyAi|ew0K|TFMwdExTMUNSVWRKVG|ZXlK|ZXdvZ|ZXlBa|ZXdvS|ZXcwS)/
 
 /** The text of a key without what was put around it; the same text where nothing was. */
 export function unwrapped(input: string): string {
@@ -52,7 +53,9 @@ function unescaped(text: string): string {
 function decoded(text: string): string {
   if (!ENCODED_BEGINNING.test(text) || !/^[A-Za-z0-9+/_\s-]+={0,2}$/.test(text)) return text
   const inner = Buffer.from(text, 'base64').toString('utf8')
-  return inner.includes('-----BEGIN ') || ENCODED_BEGINNING.test(inner) || /^\s*\{[\s\S]*\}\s*$/.test(inner) ? inner : text
+  return inner.includes('-----BEGIN ') || ENCODED_BEGINNING.test(inner) || /^\s*\{[\s\S]*\}\s*$/.test(inner)
+    ? inner
+    : text
 }
 
 /** The text of octets in UTF-8, or in UTF-16 where a byte order mark says so; undefined for anything else. */
