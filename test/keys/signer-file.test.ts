@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, rm, unlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type Algorithm, AuthorizedKeys, Signer, type SignerFileOptions, Verifier } from '../../src/index.ts'
@@ -116,7 +116,10 @@ describe('a signer and its key file', () => {
   })
 })
 
-/** Runs a program that watches keys; it must end by itself, and say what keeps it alive meanwhile. */
+/**
+ * Runs a program that watches keys; it must end by itself, and say what keeps it alive meanwhile. It writes that into a file,
+ * because a pipe would be such a resource itself: Node.js 22 and 24 open their standard streams by themselves.
+ */
 async function resourcesOf(after: string): Promise<unknown> {
   const directory = await newDirectory()
   const signer = Signer.generate('checkout')
@@ -125,7 +128,9 @@ async function resourcesOf(after: string): Promise<unknown> {
   await writeFile(join(home, 'checkout.key'), pemOf().pem, { mode: 0o600 })
   const { builtProgram } = await import('../built.ts')
   const library = join(await builtProgram(), 'src', 'index.js')
+  const result = join(home, 'resources.json')
   const program = `
+    const { writeFileSync } = await import('node:fs')
     const { AuthorizedKeys, Signer } = await import(${JSON.stringify(library)})
     const keys = await AuthorizedKeys.fromDirectory(${JSON.stringify(directory)})
     const signer = await Signer.fromFile(${JSON.stringify(join(home, 'checkout.key'))}, { service: 'checkout' })
@@ -137,17 +142,11 @@ async function resourcesOf(after: string): Promise<unknown> {
       await new Promise((resolve) => setTimeout(resolve, 50))
       resources = process.getActiveResourcesInfo()
     }
-    process._rawDebug(JSON.stringify(resources))
+    writeFileSync(${JSON.stringify(result)}, JSON.stringify(resources))
   `
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  let output = ''
-  child.stderr.on('data', (text) => {
-    output += text
-  })
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'ignore' })
   const [code] = await once(child, 'exit')
-  return { code, resources: JSON.parse(output) }
+  return { code, resources: JSON.parse(await readFile(result, 'utf8')) }
 }
 
 describe('what watching leaves behind', () => {
