@@ -31,8 +31,8 @@ export function wrapProducer<Client extends RabbitmqClient>(
   signer: Signer,
   given: RabbitmqProducerOptions = {},
 ): Client {
-  requireClient(client)
   const options = checkProducerOptions(given)
+  requireClient(client)
   wrapOnce(client, 'producer', signer, () => {
     const publishers = new WeakMap<object, Publishers>()
     const publishersOf = (connection: object): Publishers => {
@@ -69,8 +69,8 @@ export function wrapConsumer<Client extends RabbitmqClient>(
   verifier: Verifier,
   given: RabbitmqConsumerOptions = {},
 ): Client {
-  requireClient(client)
   const options = checkConsumerOptions(given)
+  requireClient(client)
   wrapOnce(client, 'consumer', verifier, () => {
     const bindings = new Bindings()
     const sinks = new WeakMap<object, DeadLetterSink>()

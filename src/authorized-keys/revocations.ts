@@ -98,7 +98,7 @@ export class RevocationFile {
     let found: ReadonlySet<string> = new Set()
     if (content instanceof SetupError) faults.push(content)
     else {
-      if (strictModes) faults.push(...(await wayFaults(this.#path, 'nobody may write')))
+      if (strictModes) faults.push(...(await wayFaults(this.#path, 'owner alone may write')))
       const text = content.toString('utf8')
       found = parseRevokedKeys(text, this.#path, (error) => void faults.push(error))
       faults.push(...this.#losses(text, found))

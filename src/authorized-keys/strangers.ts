@@ -26,7 +26,7 @@ export interface Stranger {
 const NOTHING: ReadonlySet<string> = new Set()
 
 /**
- * A file of another name than ours: nobody's business, unless it holds a secret or is meant to be one of ours, by its
+ * A file of another name than ours: passed over, unless it holds a secret or is meant to be one of ours, by its
  * name or by what is in it. A typo never delays a revocation, not even one in the name of the file.
  *
  * @param file where people see it

@@ -31,7 +31,7 @@ export function writableFault(path: string, { mode }: Owned, what: string): Setu
   )
 }
 
-/** The kubelet's directory, link and generation: of root, or of ourselves. Nobody else can make such. */
+/** The kubelet's directory, link and generation: of root, or of ourselves. No other user can make such. */
 export function isTrustedOwner({ uid }: Owned): boolean {
   return uid === 0 || uid === process.getuid?.()
 }
@@ -42,14 +42,17 @@ export function isTrustedOwner({ uid }: Owned): boolean {
  *
  * @param holder what the directory that holds the last file is: `open` to the group is a fault as well, or not
  */
-export async function wayFaults(path: string, holder: 'group may write' | 'nobody may write'): Promise<SetupError[]> {
+export async function wayFaults(
+  path: string,
+  holder: 'group may write' | 'owner alone may write',
+): Promise<SetupError[]> {
   if (process.getuid === undefined) return []
   const way = await directoriesTo(resolve(path))
   const faults: SetupError[] = []
   for (const [index, directory] of way.entries()) {
     const { mode } = await stat(directory)
     const isLast = index === way.length - 1
-    const unwanted = isLast && holder === 'nobody may write' ? WRITABLE_BY_OTHERS : WRITABLE_BY_EVERYBODY
+    const unwanted = isLast && holder === 'owner alone may write' ? WRITABLE_BY_OTHERS : WRITABLE_BY_EVERYBODY
     if ((mode & unwanted) === 0 || (mode & STICKY) !== 0) continue
     const right = unwanted === WRITABLE_BY_OTHERS ? 'go-w' : 'o-w'
     faults.push(

@@ -177,7 +177,7 @@ async function readFileAt(
 
 /**
  * Who else can put files into the directory, or others in their place. The kubelet mounts a volume as a directory that
- * everybody may write to by its mode (drwxrwxrwx or drwxrwxrwt), in which nobody but root made `..data` and what it leads
+ * everybody may write to by its mode (drwxrwxrwx or drwxrwxrwt), in which root alone made `..data` and what it leads
  * to; these are looked at in its place.
  */
 async function directoryFaults(
@@ -198,7 +198,8 @@ async function directoryFaults(
       const path = join(root, name)
       const isLink = await lstat(path).then((stats) => stats.isSymbolicLink())
       // Of a link that leads nowhere it is said already that it cannot be read.
-      if (isLink && (await fileState(path)).includes(' ')) faults.push(...(await wayFaults(path, 'nobody may write')))
+      if (isLink && (await fileState(path)).includes(' '))
+        faults.push(...(await wayFaults(path, 'owner alone may write')))
     }
     return faults
   } catch (error) {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, rm, unlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type Algorithm, AuthorizedKeys, Signer, type SignerFileOptions, Verifier } from '../../src/index.ts'
@@ -13,9 +13,13 @@ const pemOf = (algorithm: Algorithm = 'Ed25519'): { pem: string; keyId: string }
   return { pem: key.export({ type: 'pkcs8', format: 'pem' }).toString(), keyId: publicKeyOf(key).keyId }
 }
 
-async function open(path: string, options: Partial<SignerFileOptions> = {}): Promise<Signer> {
+async function open(
+  path: string,
+  options: Partial<SignerFileOptions> = {},
+  atEnd: typeof onTestFinished = onTestFinished,
+): Promise<Signer> {
   const signer = await Signer.fromFile(path, { service: 'checkout', ...options })
-  onTestFinished(() => signer.close())
+  atEnd(() => signer.close())
   return signer
 }
 
@@ -68,7 +72,7 @@ describe('a signer and its key file', () => {
     await expect.poll(() => keyOfToken(signer)).toBe(two.keyId)
   })
 
-  it.each<[string, (path: string) => Promise<unknown>, string]>([
+  it.concurrent.for<[string, (path: string) => Promise<unknown>, string]>([
     ['half a key', (path) => writeFile(path, pemOf().pem.slice(0, 60)), 'key-malformed'],
     ['an empty file', (path) => writeFile(path, ''), 'key-malformed'],
     ['no file', (path) => unlink(path), 'key-file-unreadable'],
@@ -83,14 +87,18 @@ describe('a signer and its key file', () => {
       },
       'key-malformed',
     ],
-  ])('%s: the last good key goes on signing, and it is said', async (_, breaks, code) => {
-    const events = heard()
+  ])('%s: the last good key goes on signing, and it is said', async ([, breaks, code], { expect, onTestFinished }) => {
+    const events = heard(onTestFinished)
     const errors: unknown[] = []
-    const directory = await newDirectory()
+    const directory = await newDirectory(onTestFinished)
     const path = join(directory, 'checkout.key')
     const [one, two] = [pemOf(), pemOf()]
     await writeFile(path, one.pem, { mode: 0o600 })
-    const signer = await open(path, { algorithm: 'Ed25519', onError: (error) => errors.push(error.code) })
+    const signer = await open(
+      path,
+      { algorithm: 'Ed25519', onError: (error) => errors.push(error.code) },
+      onTestFinished,
+    )
     await breaks(path)
     await expect.poll(() => signer.health.state).toBe('broken')
     expect(signer.health.error).toMatchObject({ code })
@@ -100,8 +108,9 @@ describe('a signer and its key file', () => {
     await expect.poll(() => keyOfToken(signer)).toBe(two.keyId)
     expect(signer.health).toEqual({ state: 'ok', error: undefined })
     expect(errors).toContain(code)
-    expect(events.at(-1)).toEqual({ role: 'signer', source: path, state: 'ok' })
-    expect(JSON.stringify([events, signer.health])).not.toContain(one.pem.split('\n')[1])
+    const own = events.filter(({ source }) => source === path)
+    expect(own.at(-1)).toEqual({ role: 'signer', source: path, state: 'ok' })
+    expect(JSON.stringify([own, signer.health])).not.toContain(one.pem.split('\n')[1])
   })
 
   it('a key file that cannot be used at the start is an error', async () => {
@@ -116,16 +125,21 @@ describe('a signer and its key file', () => {
   })
 })
 
-/** Runs a program that watches keys; it must end by itself, and say what keeps it alive meanwhile. */
-async function resourcesOf(after: string): Promise<unknown> {
-  const directory = await newDirectory()
+/**
+ * Runs a program that watches keys; it must end by itself, and say what keeps it alive meanwhile. It writes that into a file,
+ * because a pipe would be such a resource itself: Node.js 22 and 24 open their standard streams by themselves.
+ */
+async function resourcesOf(after: string, atEnd: typeof onTestFinished): Promise<unknown> {
+  const directory = await newDirectory(atEnd)
   const signer = Signer.generate('checkout')
   await replaceFile(directory, 'authorized_keys', signer.authorizedKeysLine('orders'))
-  const home = await newDirectory()
+  const home = await newDirectory(atEnd)
   await writeFile(join(home, 'checkout.key'), pemOf().pem, { mode: 0o600 })
   const { builtProgram } = await import('../built.ts')
   const library = join(await builtProgram(), 'src', 'index.js')
+  const result = join(home, 'resources.json')
   const program = `
+    const { writeFileSync } = await import('node:fs')
     const { AuthorizedKeys, Signer } = await import(${JSON.stringify(library)})
     const keys = await AuthorizedKeys.fromDirectory(${JSON.stringify(directory)})
     const signer = await Signer.fromFile(${JSON.stringify(join(home, 'checkout.key'))}, { service: 'checkout' })
@@ -137,26 +151,20 @@ async function resourcesOf(after: string): Promise<unknown> {
       await new Promise((resolve) => setTimeout(resolve, 50))
       resources = process.getActiveResourcesInfo()
     }
-    process._rawDebug(JSON.stringify(resources))
+    writeFileSync(${JSON.stringify(result)}, JSON.stringify(resources))
   `
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  let output = ''
-  child.stderr.on('data', (text) => {
-    output += text
-  })
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'ignore' })
   const [code] = await once(child, 'exit')
-  return { code, resources: JSON.parse(output) }
+  return { code, resources: JSON.parse(await readFile(result, 'utf8')) }
 }
 
 describe('what watching leaves behind', () => {
-  it.each([
+  it.concurrent.for([
     ['without being closed', ''],
     ['closed', 'keys.close(); signer.close()'],
     ['disposed of', 'keys[Symbol.dispose](); signer[Symbol.dispose]()'],
     ['closed while reading', 'keys.refresh(); keys.close(); signer.close()'],
-  ])('%s, a program ends by itself and nothing is active', async (_, after) => {
-    expect(await resourcesOf(after)).toEqual({ code: 0, resources: [] })
+  ])('%s, a program ends by itself and nothing is active', async ([, after = ''], { expect, onTestFinished }) => {
+    expect(await resourcesOf(after, onTestFinished)).toEqual({ code: 0, resources: [] })
   })
 })

@@ -120,7 +120,7 @@ const SUBJECTS: Subject[] = [
     name: 'kafka wrapConsumer',
     call: (options) => kafka.wrapConsumer(aKafka(), verifier, options),
     good: { ...named, onRejected: () => 'acknowledge' },
-    bad: { ...badNamed, onRejected: [...badNamed.onRejected, 'reject'], deadLetterProducer: [null, 'x', {}, nothing] },
+    bad: { ...badNamed, onRejected: [...badNamed.onRejected, 'reject'] },
     misspelt: ['deadLetterTopic', 'deadLetter'],
   },
   {

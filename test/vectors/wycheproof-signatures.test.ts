@@ -1,11 +1,10 @@
 import type { JsonWebKey } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { SetupError } from '../../src/errors.ts'
 import type { Algorithm } from '../../src/keys/algorithms.ts'
 import { readPublicKey } from '../../src/keys/public-key.ts'
 import { verifyData } from '../../src/keys/signatures.ts'
-import { readVectors, VECTORS } from '../unit/keys/helpers.ts'
+import { readVectors } from '../unit/keys/helpers.ts'
 
 interface VectorFile {
   readonly numberOfTests: number
@@ -39,7 +38,7 @@ function verdict(algorithm: Algorithm, key: string | JsonWebKey, message: string
   }
 }
 
-describe.skipIf(!existsSync(`${VECTORS}/wycheproof`))('Wycheproof', () => {
+describe('Wycheproof', () => {
   it.each(FILES)('$name', ({ name, algorithm, deviations }) => {
     const file = readVectors<VectorFile>(`wycheproof/${name}.json`)
     const found: number[] = []

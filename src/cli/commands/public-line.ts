@@ -64,16 +64,13 @@ async function publicLine(keyFile: string, { service, queues, alg, json }: Publi
   else print(line)
 }
 
-/** The key of a file that holds a private key, or a public one. */
+/** The key of a file that holds a public key, or a private one, which must then be closed to others. */
 async function readEither(path: string): Promise<PublicKey> {
   try {
+    return await readKeyArgument(path)
+  } catch (error) {
+    if (!(error instanceof SetupError) || error.code !== 'key-private-in-public-place') throw error
     const passphrase = process.env.QUEUE_KEY_AUTH_PASSPHRASE
     return publicKeyOf(await readPrivateKeyFile(path, { passphrase }))
-  } catch (error) {
-    if (!(error instanceof SetupError) || (error.code !== 'key-missing' && error.code !== 'key-malformed')) throw error
-    // A line of authorized_keys is no private key either.
-    const key = await readKeyArgument(path).catch((reason: unknown) => reason)
-    if (key instanceof Error || key === undefined) throw error.code === 'key-missing' ? key : error
-    return key as PublicKey
   }
 }

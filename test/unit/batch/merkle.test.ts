@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { inclusionPath, MerkleHasher, pathLength } from '../../../src/batch/merkle.ts'
 import { HASH_WORDS, ProvenTree } from '../../../src/batch/proven-tree.ts'
 
-const vectors = join(import.meta.dirname, '../../../../shared/vectors/rfc6962-merkle/roots.json')
+const vectors = join(import.meta.dirname, '../../vectors/data/rfc6962-merkle/roots.json')
 const hasher = new MerkleHasher()
 
 /** RFC 9162, section 2.1.1, word for word. */
@@ -34,7 +34,7 @@ function isIncluded(tree: ProvenTree, leaf: string, index: number, path: readonl
 }
 
 describe('the Merkle tree', () => {
-  it.skipIf(!existsSync(vectors))('has the roots of RFC 6962', () => {
+  it('has the roots of RFC 6962', () => {
     const { leafInputsHex, rootsHexBySize } = JSON.parse(readFileSync(vectors, 'utf8'))
     const leaves = leafInputsHex.map((hex: string) => Buffer.from(hex, 'hex'))
     const roots = leaves.map((_: Buffer, index: number) => treeOf(leaves.slice(0, index + 1)).root)

@@ -5,8 +5,8 @@ import { SetupError, type SetupErrorCode } from '../../../src/errors.ts'
 import type { Algorithm, KeyType } from '../../../src/keys/algorithms.ts'
 import { generatePrivateKey } from '../../../src/keys/generate.ts'
 
-/** Independent vectors beside the repository; tests that need them are skipped where the folder is absent. */
-export const VECTORS: string = fileURLToPath(new URL('../../../../shared/vectors', import.meta.url))
+/** Independent vectors; ORIGINS.md there says where they come from. */
+export const VECTORS: string = fileURLToPath(new URL('../../vectors/data', import.meta.url))
 
 export function readVectors<T>(path: string): T {
   return JSON.parse(readFileSync(`${VECTORS}/${path}`, 'utf8')) as T

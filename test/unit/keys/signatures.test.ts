@@ -1,4 +1,4 @@
-import { constants, createPublicKey, createSecretKey, sign, verify } from 'node:crypto'
+import { constants, createHash, createPublicKey, createSecretKey, sign, verify } from 'node:crypto'
 import fc from 'fast-check'
 import { CompactSign, compactVerify } from 'jose'
 import { describe, expect, it } from 'vitest'
@@ -119,16 +119,33 @@ describe('Ed25519', () => {
     }
   })
 
-  it('refuses a low-order R that OpenSSL lets pass', () => {
-    // Under the identity as the key, S = 0 and R = the identity verify every message.
+  it('refuses a low-order R under an honest key, which OpenSSL lets pass', () => {
+    // Of a key of our own, with the nonce 0: then R is the identity, and S = H(R, A, M) a verifies by RFC 8032.
+    const privateKey = privateKeyFor('Ed25519')
+    const { x = '', d = '' } = privateKey.export({ format: 'jwk' })
+    const publicKey = publicFor('Ed25519')
+    const number = (bytes: Uint8Array): bigint => BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`)
+    const scalar = createHash('sha512').update(Buffer.from(d, 'base64url')).digest().subarray(0, 32)
+    scalar[0] = (scalar[0] as number) & 0xf8
+    scalar[31] = ((scalar[31] as number) & 0x7f) | 0x40
+    const identity = Buffer.concat([Buffer.of(1), Buffer.alloc(31)])
+    const challenge = createHash('sha512').update(identity).update(Buffer.from(x, 'base64url')).update(DATA).digest()
+    const order = 2n ** 252n + 27742317777372353535851937790883648493n
+    const s = (number(challenge) * number(scalar)) % order
+    const signature = Buffer.concat([identity, Buffer.from(s.toString(16).padStart(64, '0'), 'hex').reverse()])
+    // From version 24 on Node.js looks for points of low order itself.
+    expect(verify(null, DATA, publicKey, signature)).toBe(Number.parseInt(process.versions.node, 10) < 24)
+    expect(verifyData('Ed25519', publicKey, DATA, signature)).toBe(false)
+  })
+
+  it('refuses what was made under the identity as the key', () => {
+    // S = 0 and R = the identity verify every message then.
     const identity = Buffer.concat([Buffer.of(1), Buffer.alloc(31)])
     const key = createPublicKey({
       key: { kty: 'OKP', crv: 'Ed25519', x: identity.toString('base64url') },
       format: 'jwk',
     })
-    const forged = Buffer.concat([identity, Buffer.alloc(32)])
-    expect(verify(null, DATA, key, forged)).toBe(true)
-    expect(verifyData('Ed25519', key, DATA, forged)).toBe(false)
+    expect(verifyData('Ed25519', key, DATA, Buffer.concat([identity, Buffer.alloc(32)]))).toBe(false)
   })
 
   it('refuses S + L, the same signature written a second way', () => {
