@@ -46,9 +46,12 @@ export class DeadLetterTopics {
     if (this.#sink === undefined || deadLetter !== undefined || onRejected === 'acknowledge') return
     if (!this.#isOpen) this.#sink.acquire()
     this.#isOpen = true
+    const unprepared = [...this.#named].filter((topic) => !this.#prepared.has(this.#nameFor(topic)))
+    // Of a topic that is missing, the one for dead letters is made when it has any.
+    const present = await this.#sink.existing(unprepared)
     await this.#prepare(
       this.#sink,
-      [...this.#named].map((topic) => this.#nameFor(topic)),
+      present.map((topic) => this.#nameFor(topic)),
     )
   }
 

@@ -18,6 +18,8 @@ import { copyToBytes, snapshot } from './message.ts'
 interface Outlet {
   /** Makes sure the topics are there. */
   prepare(topics: readonly string[]): Promise<void>
+  /** Which of some topics there are; absent: it cannot look. */
+  existing?(topics: readonly string[]): Promise<string[]>
   send(topic: string, messages: readonly OutgoingMessage[], gzip: boolean): Promise<unknown>
   /** false: it has no way to compress */
   readonly gzip: boolean
@@ -64,6 +66,25 @@ export class DeadLetterSink {
     const outlet = this.#outlet
     this.#outlet = undefined
     await (await outlet?.catch(() => undefined))?.close()
+  }
+
+  /**
+   * Those of some topics that there are, where the client can look: a misspelt one shall leave no other behind.
+   *
+   * @throws SetupError `dead-letters-unavailable`
+   */
+  async existing(topics: readonly string[]): Promise<readonly string[]> {
+    if (topics.length === 0) return topics
+    try {
+      const outlet = await this.#opened()
+      return (await outlet.existing?.(topics)) ?? topics
+    } catch (cause) {
+      throw new SetupError(
+        'dead-letters-unavailable',
+        'the topics cannot be looked up, so neither can those for dead letters; allow this client to describe them, or pass deadLetter or onRejected',
+        { cause },
+      )
+    }
   }
 
   /**
@@ -200,6 +221,7 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
         checkConfluentProducer(producer)
         await createAbsent(dependentAdmin.call(producer), topics)
       },
+      existing: (topics) => existing(dependentAdmin.call(producer), topics),
       send: (topic, messages) => send({ topic, messages: copies(messages) }),
       gzip: false,
       gathers: true,
@@ -242,6 +264,7 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
   let packs: Promise<void> | undefined
   return {
     prepare: (topics) => createAbsent(admin(), topics),
+    existing: (topics) => existing(admin(), topics),
     send: async (topic, messages, gzip) => {
       if (!gzip) return sendOf(plain)({ topic, messages: copies(messages) })
       packs ??= packing.connect()
@@ -263,6 +286,7 @@ async function outletOfKafkajs(make: (config: object) => ProducerLike, admin: ()
   const send = sendOf(producer)
   return {
     prepare: (topics) => createAbsent(admin(), topics),
+    existing: (topics) => existing(admin(), topics),
     send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
     gzip: true,
     gathers: false,
@@ -287,6 +311,16 @@ interface AdminLike {
   disconnect(): Promise<void>
   listTopics(): Promise<string[]>
   createTopics(options: { topics: { topic: string }[] }): Promise<unknown>
+}
+
+async function existing(admin: AdminLike, topics: readonly string[]): Promise<string[]> {
+  await admin.connect()
+  try {
+    const present = new Set(await admin.listTopics())
+    return topics.filter((topic) => present.has(topic))
+  } finally {
+    await admin.disconnect()
+  }
 }
 
 async function createAbsent(admin: AdminLike, topics: readonly string[]): Promise<void> {

@@ -25,6 +25,8 @@ export interface Harness {
   take(queue: string): Promise<TestMessage[]>
   /** where the adapter stores the dead letters of a queue by default */
   deadLetterQueueOf(queue: string): string
+  /** where it stores those that came back too often */
+  parkedQueueOf(queue: string): string
   /** where the broker itself puts what is refused; only with `brokerDeadLetters` */
   brokerDeadLetterQueueOf(queue: string): string
   /** From now on the dead-letter queue takes nothing. Called before anyone consumes. */

@@ -27,6 +27,7 @@ const plain: Harness = {
   openConsumer: async (setup) => consumer(setup),
   take,
   deadLetterQueueOf: (queue) => `${queue}.dlq`,
+  parkedQueueOf: (queue) => `${queue}.dlq.parked`,
   brokerDeadLetterQueueOf: (queue) => `${queue}.refused`,
   breakDeadLetters: async (queue) => {
     await setUp.assertQueue(`${queue}.dlq`, { maxLength: 0 })

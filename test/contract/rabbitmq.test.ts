@@ -44,6 +44,7 @@ const plain: Harness = {
   openConsumer: consumer,
   take,
   deadLetterQueueOf: (queue) => `${queue}.dlq`,
+  parkedQueueOf: (queue) => `${queue}.dlq.parked`,
   brokerDeadLetterQueueOf: (queue) => `${queue}.refused`,
   async breakDeadLetters(queue) {
     await setUp.assertQueue(`${queue}.dlq`, { maxLength: 0, arguments: { 'x-overflow': 'reject-publish' } })

@@ -111,6 +111,7 @@ export function redisHarness({ open, prefix = '', ownLoop = false, batch = false
       return entries.map(([, fields]) => fromFields(fields))
     },
     deadLetterQueueOf: (queue) => deadLetterStreamOf(prefix + queue),
+    parkedQueueOf: (queue) => `${deadLetterStreamOf(prefix + queue)}:parked`,
     brokerDeadLetterQueueOf: (queue) => `${queue}:none`,
     async breakDeadLetters(queue) {
       await shared.set(deadLetterStreamOf(prefix + queue), 'not a stream')

@@ -65,6 +65,16 @@ export function deadLetteringTests(open: OpenScene): void {
     await scene.read(`${topic}-dlt`, 1)
   })
 
+  it('makes no topic for those of a topic that is missing', async () => {
+    const scene = await open()
+    const topic = `${scene.topic}-misspelt`
+    const consuming = scene.consume({ eachMessage: async () => undefined }, { topic, groupId: `group-${topic}` })
+    // Whether it runs is the broker's to say, which may make the topic.
+    await consuming.catch(() => undefined)
+    const topics = await scene.withAdmin((admin) => admin.listTopics())
+    expect(topics).not.toContain(`${topic}-dlt`)
+  })
+
   it.each(['eachMessage', 'eachBatch'] as const)(
     'keeps the offset back until it is confirmed, however often offsets are committed; %s',
     async (mode) => {
