@@ -2,12 +2,13 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { home, installed, nodeOf, run, runNode } from './programs.ts'
+import { NODES } from './toolchains.ts'
 
 const jest = (): string => installed('jest/bin/jest.js')
 
 describe('Jest', () => {
-  it('loads every entry from plain JavaScript', async () => {
-    const { code, output } = await runNode('jest', [jest(), 'orders'])
+  it.each(NODES)('loads every entry from plain JavaScript on Node %s', async (version) => {
+    const { code, output } = await runNode('jest', [jest(), 'orders'], version)
     expect(output).toMatch(/Tests: +12 passed, 12 total/)
     expect(code).toBe(0)
   })
