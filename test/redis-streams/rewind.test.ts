@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { consumeStream, wrapConsumer, wrapProducer } from '../../adapters/redis-streams/index.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import { RedisReplayStore } from '../../src/replay/redis-replay-store.ts'
@@ -81,7 +81,6 @@ async function openScene(store: ReplayStore): Promise<Scene> {
 
 describe.skipIf(redisUrl === '').each(stores)('a group that was moved back, replay store in %s', (_name, store) => {
   it('a wrapped client: what was handled is skipped and acknowledged, however often, whoever moved it', async () => {
-    vi.spyOn(process, 'emitWarning').mockReturnValue()
     const scene = await openScene(store())
     const { client, read } = scene.reader()
     await scene.add('0', '1')
@@ -99,7 +98,6 @@ describe.skipIf(redisUrl === '').each(stores)('a group that was moved back, repl
   })
 
   it('consumeStream: the same, also where the group was made anew', async () => {
-    vi.spyOn(process, 'emitWarning').mockReturnValue()
     const scene = await openScene(store())
     scene.loop()
     await scene.add('0', '1')
@@ -115,7 +113,6 @@ describe.skipIf(redisUrl === '').each(stores)('a group that was moved back, repl
   })
 
   it('what was handled and is pending still is acknowledged when it is read or claimed again', async () => {
-    vi.spyOn(process, 'emitWarning').mockReturnValue()
     const scene = await openScene(store())
     const { client, read } = scene.reader()
     await scene.add('0')
@@ -139,7 +136,6 @@ describe.skipIf(redisUrl === '').each(stores)('a group that was moved back, repl
   })
 
   it('with reprocess all of it is handled again, and a copy at another id is not', async () => {
-    vi.spyOn(process, 'emitWarning').mockReturnValue()
     const scene = await openScene(store())
     const { read } = scene.reader()
     await scene.add('0', '1')
@@ -159,7 +155,6 @@ describe.skipIf(redisUrl === '').each(stores)('a group that was moved back, repl
   })
 
   it('another group gets everything', async () => {
-    vi.spyOn(process, 'emitWarning').mockReturnValue()
     const scene = await openScene(store())
     await scene.add('0', '1')
     await scene.reader().read()

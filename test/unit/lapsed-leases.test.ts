@@ -29,7 +29,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 ])('a lease whose message went back to the transport, with %s', (_what, over) => {
   it('is no longer in the way of the next delivery', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, () => false, {})
+    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
     expect(store.begin(claimOf('first'))).toBe('run')
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     expect(store.begin(claimOf('second'))).toBe('in-progress')
@@ -40,7 +40,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('can be committed while no other delivery has begun, also right behind the lapse', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, () => false, {})
+    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
     store.begin(claimOf('first'))
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     const lapsed = lease.lapse()
@@ -52,7 +52,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('takes nothing from the delivery that has begun meanwhile', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, () => false, {})
+    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
     store.begin(claimOf('first'))
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     await lease.lapse()
@@ -66,7 +66,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('is not taken back once it was committed or released', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, () => false, {})
+    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
     store.begin(claimOf('first'))
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     await lease.commit()
@@ -90,7 +90,7 @@ describe('leases side by side', () => {
         },
       },
       0.03,
-      () => false,
+      { comesBack: () => false },
       {},
     )
     const names = ['a', 'b', 'c', 'd']

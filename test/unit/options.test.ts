@@ -277,15 +277,17 @@ const SUBJECTS: Subject[] = [
   },
   {
     name: 'new RedisReplayStore',
-    call: (options) => new RedisReplayStore({ call: async () => undefined }, options),
-    good: { keyPrefix: '', messagesPerSecond: 5, maxAgeSeconds: 60, timeoutSeconds: 1 },
-    bad: {
-      keyPrefix: [null, 1],
-      messagesPerSecond: [0, '5', null],
-      maxAgeSeconds: [0, '5'],
-      timeoutSeconds: notSeconds,
-    },
+    call: (options) => new RedisReplayStore(aRedis(), options),
+    good: { keyPrefix: '', timeoutSeconds: 1 },
+    bad: { keyPrefix: [null, 1], timeoutSeconds: notSeconds },
     misspelt: ['prefix', 'keyPrefix'],
+  },
+  {
+    name: 'RedisReplayStore.forecast',
+    call: (options) => RedisReplayStore.forecast({ messagesPerSecond: 1, ...(options as object) }),
+    good: { messagesPerSecond: 5, maxAgeSeconds: 60 },
+    bad: { messagesPerSecond: [0, '5', null], maxAgeSeconds: [0, '5'] },
+    misspelt: ['maxAge', 'maxAgeSeconds'],
   },
   {
     name: 'new JwsAdapter',
