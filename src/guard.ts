@@ -63,6 +63,10 @@ export class Admission implements Lease {
   release(): void | Promise<void> {
     return this.lease.release()
   }
+
+  lapse(): void | Promise<void> {
+    return this.lease.lapse()
+  }
 }
 
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {

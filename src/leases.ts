@@ -8,10 +8,15 @@ export interface Lease {
   commit(): boolean | Promise<boolean>
   /** The handler failed or let go. */
   release(): void | Promise<void>
+  /**
+   * The transport has the message back, whatever becomes of its handler: the next delivery need not wait for it. A handler
+   * that succeeds all the same can still commit.
+   */
+  lapse(): void | Promise<void>
 }
 
 /** For messages that no replay store knows. */
-export const NO_LEASE: Lease = { commit: () => true, release: () => undefined }
+export const NO_LEASE: Lease = { commit: () => true, release: () => undefined, lapse: () => undefined }
 
 /** Keeps the messages in hand from being taken over by another consumer, for as long as their handlers run. */
 export class Leases {
@@ -71,6 +76,17 @@ export class Leases {
   release(lease: HeldLease): void | Promise<void> {
     const claim = lease.claim as ReplayClaim
     this.#forget(lease)
+    return this.#giveBack(claim)
+  }
+
+  /** Of a lease that was not ended before. To the store it is one that ran out: it may be gone, and may be committed. */
+  lapse(lease: HeldLease): void | Promise<void> {
+    const claim = lease.claim as ReplayClaim
+    this.#leave(lease)
+    return this.#giveBack(claim)
+  }
+
+  #giveBack(claim: ReplayClaim): void | Promise<void> {
     let released: void | Promise<void>
     try {
       released = this.#store.release(claim)
@@ -83,10 +99,18 @@ export class Leases {
 
   #forget(lease: HeldLease): void {
     lease.claim = undefined
+    this.#leave(lease)
+  }
+
+  /** It is renewed no more. */
+  #leave(lease: HeldLease): void {
+    const { place } = lease
+    if (place === LEFT) return
+    lease.place = LEFT
     const last = this.#held.pop() as HeldLease
     if (last === lease) return
-    this.#held[lease.place] = last
-    last.place = lease.place
+    this.#held[place] = last
+    last.place = place
   }
 
   /** Lost to another owner or not: the effect has happened, so the message may be acknowledged. */
@@ -134,15 +158,19 @@ export class Leases {
   }
 }
 
+/** The place of a lease that is not renewed any more. */
+const LEFT = -1
+
 /** A message in hand. */
 class HeldLease implements Lease {
   /** undefined once it has ended: whoever keeps the message keeps its lease */
   claim: ReplayClaim | undefined
   readonly retentionSeconds: number
-  /** among all that are held */
+  /** among all that are renewed */
   place: number
   readonly #leases: Leases
   #ended: boolean | Promise<boolean> | undefined
+  #lapsing: Promise<void> | undefined
 
   constructor(leases: Leases, claim: ReplayClaim, retentionSeconds: number, place: number) {
     this.#leases = leases
@@ -152,7 +180,8 @@ class HeldLease implements Lease {
   }
 
   commit(): boolean | Promise<boolean> {
-    this.#ended ??= this.#leases.commit(this)
+    // Behind the lapse, which would take it back otherwise.
+    this.#ended ??= this.#lapsing?.then(() => this.#leases.commit(this)) ?? this.#leases.commit(this)
     return this.#ended
   }
 
@@ -161,5 +190,12 @@ class HeldLease implements Lease {
     // Nothing is left to commit: whoever says so afterwards may acknowledge.
     this.#ended = true
     return this.#leases.release(this)
+  }
+
+  lapse(): void | Promise<void> {
+    if (this.#ended !== undefined || this.place === LEFT) return
+    const lapsed = this.#leases.lapse(this)
+    if (lapsed instanceof Promise) this.#lapsing = lapsed
+    return lapsed
   }
 }

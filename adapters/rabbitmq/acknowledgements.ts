@@ -17,6 +17,11 @@ const RECOVER_ASYNC = (60 << 16) | 100
 const RECOVER = (60 << 16) | 110
 const NACK = (60 << 16) | 120
 
+/** No method of the protocol: asks whether the channel still sends, and never reaches the wire. */
+const STILL_OPEN = -1
+
+const NO_FIELDS: Settling = Object.freeze({})
+
 /** The most deliveries from the first that is unsettled to the last: a power of 2. */
 const WINDOW = 16_384
 
@@ -30,6 +35,7 @@ const WINDOW = 16_384
  */
 export class Acknowledgements {
   readonly #send: Wire['sendImmediately'] | undefined
+  readonly #wire: Partial<Wire>
   readonly #gone: AbortSignal
   /** 1 for the deliveries that are settled, each at its tag modulo the window */
   readonly #settled = new Uint8Array(WINDOW)
@@ -44,12 +50,23 @@ export class Acknowledgements {
   constructor(channel: ChannelLike, gone: AbortSignal) {
     this.#gone = gone
     const wire = channel as unknown as Partial<Wire>
+    this.#wire = wire
     if (typeof wire.sendImmediately !== 'function') {
       this.#next = 0
       return
     }
     this.#send = wire.sendImmediately.bind(channel)
     override(wire as Wire, 'sendImmediately', (method, fields) => this.#sendImmediately(method, fields))
+  }
+
+  /**
+   * For what must not be done where the broker can no longer be told. A channel that is closing, is closed, or has lost its
+   * connection has another method in the place of ours, which throws.
+   *
+   * @throws what the client throws when a frame is sent now
+   */
+  checkOpen(): void {
+    if (this.#send !== undefined) this.#wire.sendImmediately?.(STILL_OPEN, NO_FIELDS)
   }
 
   /** @param isSettled the broker wants no acknowledgement of it */
@@ -77,6 +94,7 @@ export class Acknowledgements {
   }
 
   #sendImmediately(method: number, fields: Settling): unknown {
+    if (method === STILL_OPEN) return undefined
     const { deliveryTag = 0, multiple = false } = fields
     const isOpen = !multiple && this.#isOpen(deliveryTag)
     if (isOpen && method === ACK) {

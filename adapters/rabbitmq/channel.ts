@@ -75,9 +75,16 @@ export class GuardedChannel {
     }
     this.#gets = new GuardedGets(this)
     this.acknowledgements = new Acknowledgements(channel, this.gone)
-    this.settlements = new Settlements(channel, this.original, (pending) => this.track(pending), this.gone)
+    this.settlements = new Settlements(
+      channel,
+      this.original,
+      (pending) => this.track(pending),
+      () => this.acknowledgements.checkOpen(),
+      this.gone,
+    )
     this.#install()
-    channel.on('close', () => this.#end(true))
+    // First of all: who opens another channel when this one closes finds everything given back.
+    channel.prependListener('close', () => this.#end(true))
   }
 
   /** Aborts when the channel is gone. */
@@ -138,12 +145,19 @@ export class GuardedChannel {
 
   /** The same, and closes, for a connection that closes. */
   async finish(): Promise<void> {
-    await this.drain()
     try {
-      await invoke(this.original.close)
+      await this.#close()
     } catch {
       // It was closed meanwhile.
     }
+  }
+
+  /** From the moment it closes nothing can be settled, and the replay store knows that before its caller goes on. */
+  async #close(): Promise<unknown> {
+    await this.drain()
+    const closed = invoke(this.original.close)
+    await Promise.allSettled([this.settlements.lapse(), closed])
+    return await closed
   }
 
   #setPrefetch(count: number): Promise<unknown> {
@@ -154,7 +168,9 @@ export class GuardedChannel {
     this.closing = true
     for (const consumer of this.#consumers.values()) consumer.end()
     this.#gets.end()
-    if (gone) this.#gone.abort()
+    if (!gone) return
+    this.#gone.abort()
+    void this.settlements.lapse()
   }
 
   #install(): void {
@@ -174,8 +190,8 @@ export class GuardedChannel {
       return this.original.prefetch(count, global, callback)
     })
     override(channel, 'close', (callback) => {
-      if (!this.#busy) return this.original.close(callback)
-      return this.#answer(() => this.drain().then(() => invoke(this.original.close)), callback)
+      if (this.gone.aborted || !(this.#busy || this.settlements.isHolding)) return this.original.close(callback)
+      return this.#answer(() => this.#close(), callback)
     })
     const { assertQueue } = channel
     override(channel, 'assertQueue', (queue, options, callback) => {

@@ -70,6 +70,7 @@ export interface ChannelLike {
   checkQueue(queue: string, callback?: Callback): unknown
   close(callback?: Callback): unknown
   on(event: string, listener: (...args: never[]) => void): unknown
+  prependListener(event: string, listener: () => void): unknown
   emit(event: string, ...args: unknown[]): boolean
   listenerCount(event: string): number
   /** amqplib's own way to enter a consumer once the broker agreed to it */

@@ -34,17 +34,23 @@ export class Settlements {
   #takingBack = false
   readonly #original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>
   readonly #track: (pending: Promise<unknown>) => void
+  readonly #checkOpen: () => void
   readonly #gone: AbortSignal
 
-  /** @param gone aborts when the channel is gone */
+  /**
+   * @param checkOpen throws what the client throws where it can no longer settle anything
+   * @param gone aborts when the channel is gone
+   */
   constructor(
     channel: ChannelLike,
     original: Pick<ChannelLike, 'ack' | 'nack' | 'reject'>,
     track: (pending: Promise<unknown>) => void,
+    checkOpen: () => void,
     gone: AbortSignal,
   ) {
     this.#original = original
     this.#track = track
+    this.#checkOpen = checkOpen
     this.#gone = gone
     // The callback API's methods can be chained.
     const chained = takesCallbacks(channel) ? channel : undefined
@@ -73,6 +79,24 @@ export class Settlements {
   /** Whether there was anything to settle. */
   get used(): boolean {
     return this.#used
+  }
+
+  /** Whether the user has messages that were not settled. */
+  get isHolding(): boolean {
+    for (const unsettled of this.#unsettled.values()) if (unsettled !== WITHHELD) return true
+    return false
+  }
+
+  /**
+   * The channel is gone, or nothing leaves by it any more: the broker has back what was not settled, so the next delivery
+   * of it must not wait for a lease to run out. Resolves when the replay store knows.
+   */
+  async lapse(): Promise<void> {
+    const lapsed: (void | Promise<void>)[] = []
+    for (const unsettled of this.#unsettled.values()) {
+      if (unsettled !== WITHHELD) lapsed.push(unsettled.admission.lapse())
+    }
+    await Promise.all(lapsed)
   }
 
   /** A message arrived and is ours until it is handed over. */
@@ -150,21 +174,16 @@ export class Settlements {
     }
   }
 
-  /** On a channel that is gone each of them throws; the replay store hears of all before that. */
   #settleUpTo(tag: number, first: First, verb: Verb): void {
-    const thrown: unknown[] = []
+    this.#checkOpen()
     for (const [deliveryTag, unsettled] of this.#unsettled) {
-      if (deliveryTag > tag || unsettled === WITHHELD) continue
-      try {
-        this.#settleOne(deliveryTag, unsettled, first, verb)
-      } catch (error) {
-        thrown.push(error)
-      }
+      if (deliveryTag <= tag && unsettled !== WITHHELD) this.#settleOne(deliveryTag, unsettled, first, verb)
     }
-    if (thrown.length > 0) throw thrown[0]
   }
 
+  /** What throws must not have told the replay store anything: its caller rolls back, and the message comes again. */
   #settleOne(deliveryTag: number, { raw, admission }: Handed, first: First, verb: Verb): void {
+    this.#checkOpen()
     this.#unsettled.delete(deliveryTag)
     const ready = first(admission)
     if (!(ready instanceof Promise)) {
