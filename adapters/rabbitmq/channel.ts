@@ -30,6 +30,8 @@ type Originals = Pick<
 
 /** A channel whose consumers get authorized messages only. */
 export class GuardedChannel {
+  /** the client's own */
+  readonly native: ChannelLike
   readonly verifier: Verifier
   readonly options: RabbitmqConsumerOptions
   readonly sink: DeadLetterSink
@@ -41,7 +43,6 @@ export class GuardedChannel {
   closing = false
   /** what a consumer that begins now gets at a time; 0: no limit */
   prefetch = 0
-  readonly #channel: ChannelLike
   readonly #gone: AbortController = controller()
   readonly #consumers = new Map<string, GuardedConsumer>()
   readonly #gets: GuardedGets
@@ -56,7 +57,7 @@ export class GuardedChannel {
     sink: DeadLetterSink,
     loops: Set<string>,
   ) {
-    this.#channel = channel
+    this.native = channel
     this.verifier = verifier
     this.options = options
     this.maxHoldMs = (options.maxHoldSeconds ?? DEFAULT_MAX_HOLD_SECONDS) * 1000
@@ -111,7 +112,7 @@ export class GuardedChannel {
   }
 
   userThrew(error: unknown): void {
-    endAsThrown(this.#channel, error)
+    endAsThrown(this.native, error)
   }
 
   forget({ consumerTag }: GuardedConsumer): void {
@@ -174,7 +175,7 @@ export class GuardedChannel {
   }
 
   #install(): void {
-    const channel = this.#channel
+    const channel = this.native
     override(channel, 'consume', (queue, onMessage, options, callback) =>
       this.#answer(() => this.#consume(queue, onMessage, options ?? {}), callback),
     )
@@ -203,7 +204,7 @@ export class GuardedChannel {
 
   /** A `consume` that was on its way when the channel was wrapped would go unchecked: the channel ends instead. */
   #refuseStrangers(): void {
-    const channel = this.#channel
+    const channel = this.native
     const register = channel.registerConsumer
     if (register === undefined) return
     override(channel, 'registerConsumer', (consumerTag: string, onMessage: OnMessage) => {
@@ -235,6 +236,7 @@ export class GuardedChannel {
     const [consumed, prepared] = await Promise.allSettled([consuming, preparing])
     if (consumed.status === 'fulfilled' && prepared.status === 'fulfilled') return consumed.value
     if (consumed.status === 'fulfilled') await this.#cancel(consumer.consumerTag)
+    consumer.end()
     this.forget(consumer)
     throw consumed.status === 'rejected' ? consumed.reason : (prepared as PromiseRejectedResult).reason
   }
@@ -251,7 +253,7 @@ export class GuardedChannel {
 
   /** Gives a result the way the channel's API does: as a promise, or through the callback. */
   #answer<Result>(work: () => Promise<Result>, callback: Callback | undefined): unknown {
-    if (!takesCallbacks(this.#channel)) return (async () => await work())()
+    if (!takesCallbacks(this.native)) return (async () => await work())()
     work().then(
       (value) => callback?.(null, value),
       (error) => {
@@ -260,7 +262,7 @@ export class GuardedChannel {
         else if (error instanceof SetupError) throw error
       },
     )
-    return this.#channel
+    return this.native
   }
 }
 

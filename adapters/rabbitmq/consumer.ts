@@ -8,7 +8,14 @@ import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
 import { AmqpDelivery } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
+import { isThere, typeOf } from './inspection.ts'
+import { PAUSE_OF_STREAM, type Pause, pauseFor } from './pause.ts'
 import type { ReadQueue } from './queue.ts'
+import { namesOffset, offsetOf, StreamReader } from './stream-reader.ts'
+
+const LEAVES = 'messages could not be judged for long: they are given back, and consuming stops until they can be'
+const STAYS =
+  'messages could not be judged for long: they are given back, and the consumer stays, since its queue or its place there would be gone without it'
 
 /** What a consumer was sent. */
 class ConsumedDelivery extends AmqpDelivery {
@@ -31,12 +38,20 @@ export class GuardedConsumer {
   readonly #from: ReadQueue
   readonly #onMessage: OnMessage
   readonly #options: ConsumeOptions
+  /** the user's */
+  readonly #ownTag: string | undefined
   /** the channel's prefetch when it began, which is this consumer's for good */
   readonly #prefetch: number
   readonly #holds: Holds
   /** deliveries that are neither handed over nor settled, and since when (monotonic milliseconds) */
   readonly #kept = new Map<AmqpMessage, number>()
   readonly #letGo: AmqpMessage[] = []
+  /** whether the queue is a stream; undefined while nothing says so */
+  #isStream: boolean | undefined
+  #reader: StreamReader | undefined
+  /** deliveries behind the one that has the broker asked whether this is a stream */
+  #behind: AmqpMessage[] | undefined
+  #asking: Promise<void> | undefined
   readonly #stopping: AbortController = controller()
   #givingBack: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -50,13 +65,21 @@ export class GuardedConsumer {
     // A tag of our own choosing makes it possible to stop and to start again unseen.
     this.consumerTag = options.consumerTag || `queueauth-${randomUUID()}`
     this.#options = options.consumerTag ? options : { ...options, consumerTag: this.consumerTag }
+    this.#ownTag = options.consumerTag
     this.#prefetch = channel.prefetch
     this.#holds = new Holds(channel.verifier, channel.options, channel.gone)
+    // Only a stream takes an offset, and none does without acknowledgements. Otherwise the first delivery raises the question.
+    if (from.noAck) this.#isStream = false
+    else if (namesOffset(options)) this.#readsStream()
   }
 
   /** @throws what the client throws at once, in the callback API */
   consume(): Promise<unknown> {
-    return invoke(this.#channel.original.consume, this.#from.queue, this.onDelivery, this.#options)
+    return this.#consume(this.#options)
+  }
+
+  #consume(options: ConsumeOptions): Promise<unknown> {
+    return invoke(this.#channel.original.consume, this.#from.queue, this.onDelivery, options)
   }
 
   /** What the client calls with each delivery, and with null when the broker cancels. */
@@ -70,6 +93,17 @@ export class GuardedConsumer {
     // The broker takes it back when the channel is closed.
     if (this.#channel.closing) return
     if (!noAck) this.#channel.settlements.withhold(raw)
+    if (this.#behind !== undefined) this.#behind.push(raw)
+    else if (this.#isStream === undefined && offsetOf(raw) !== undefined) this.#askFor(raw)
+    else this.#receive(raw)
+  }
+
+  #receive(raw: AmqpMessage): void {
+    const { noAck } = this.#from
+    if (this.#reader?.takes(raw) === false) {
+      this.#channel.settlements.settle('ack', raw)
+      return
+    }
     const outcome = this.#holds.guard.receive(new ConsumedDelivery(this.#channel, this.#from, raw, this))
     if (!(outcome instanceof Promise)) return
     if (!noAck) this.#keep(raw)
@@ -81,6 +115,50 @@ export class GuardedConsumer {
     )
   }
 
+  /** A message seems to come from a stream. Whether it does is for the broker to say, once a consumer. */
+  #askFor(raw: AmqpMessage): void {
+    this.#behind = [raw]
+    this.#asking = this.#ask()
+    this.#channel.track(this.#asking)
+  }
+
+  async #ask(): Promise<void> {
+    const type = await this.#untilAnswered(() => typeOf(this.#channel.native, this.#from.queue))
+    if (type === 'stream') this.#readsStream()
+    else this.#isStream = false
+    const behind = this.#behind ?? []
+    this.#behind = undefined
+    this.#asking = undefined
+    for (const raw of behind) {
+      try {
+        if (this.#stopping.signal.aborted) this.#giveBack(raw)
+        else this.#receive(raw)
+      } catch (error) {
+        this.#channel.userThrew(error)
+      }
+    }
+  }
+
+  /** Tries again until there is an answer, or the consumer ends. */
+  async #untilAnswered<Answer>(question: () => Promise<Answer>): Promise<Answer | undefined> {
+    for (let attempt = 0; !this.#stopping.signal.aborted; attempt++) {
+      try {
+        return await question()
+      } catch {
+        // No channel could be opened: deliveries wait for the next try, or end with this channel.
+        if (!(await this.#sleep(backOff(attempt)))) break
+      }
+    }
+    return undefined
+  }
+
+  #readsStream(): void {
+    this.#isStream = true
+    const { queue, routes } = this.#from
+    this.#reader = new StreamReader(this.#channel.verifier, queue, this.#ownTag)
+    routes.reader = this.#reader.name
+  }
+
   /** The user cancels: deliveries go on until the broker agreed, but a pause does not end in consuming again. */
   cancelling(): void {
     this.#resumes = false
@@ -88,6 +166,7 @@ export class GuardedConsumer {
 
   /** The broker agreed: hands over what waited for its turn, and gives back what is held. */
   async cancelled(): Promise<void> {
+    await this.#asking
     await this.#holds.guard.turn
     this.#stop()
   }
@@ -100,6 +179,7 @@ export class GuardedConsumer {
   #stop(): void {
     this.#stopping.abort()
     this.#holds.letGo()
+    this.#reader?.end()
     clearTimeout(this.#timer)
   }
 
@@ -110,9 +190,9 @@ export class GuardedConsumer {
       this.#channel.forget(this)
       this.#onMessage(null)
     }
-    const { turn } = this.#holds.guard
-    if (turn === undefined) tell()
-    else void turn.then(tell).catch((error) => this.#channel.userThrew(error))
+    const before = this.#asking?.then(() => this.#holds.guard.turn) ?? this.#holds.guard.turn
+    if (before === undefined) tell()
+    else void before.then(tell).catch((error) => this.#channel.userThrew(error))
   }
 
   /** The guard admits a delivery. */
@@ -152,6 +232,7 @@ export class GuardedConsumer {
   }
 
   #giveBack(raw: AmqpMessage): void {
+    this.#reader?.gaveBack(raw)
     if (!this.#from.noAck && !this.#channel.closing) this.#channel.settlements.settle('requeue', raw)
   }
 
@@ -173,35 +254,76 @@ export class GuardedConsumer {
   }
 
   /**
-   * Stops consuming, gives back what is held, waits until messages can be judged again, and consumes again under the same
-   * tag. A requeue counts as a delivery on quorum queues, so it happens once an outage, not once a try.
+   * Gives back what is held, so that another consumer can have it and the broker does not lose patience. A consumer that may
+   * go away does so until messages can be judged again, and comes back under the same tag.
    */
   async #pause(): Promise<void> {
     this.#paused = true
-    this.#say(
-      'consumer-paused',
-      'messages could not be judged for long: they are given back, and consuming stops until they can be',
-    )
-    await invoke(this.#channel.original.cancel, this.consumerTag)
-    this.#holds.letGo()
-    if (!(await this.#untilJudgeable())) return
-    this.#holds.holdAgain()
+    const { queue } = this.#from
+    const pause =
+      this.#reader === undefined ? await pauseFor(this.#channel.native, queue, this.#options) : PAUSE_OF_STREAM
+    if (this.#stopping.signal.aborted) return
+    this.#say('consumer-paused', pause.stays ? STAYS : LEAVES)
+    const goesOn = pause.stays ? await this.#stay(pause) : await this.#leave(pause)
+    if (!goesOn) return
     this.#paused = false
-    // The queue may be gone meanwhile: then the broker closes the channel, and its users hear of that.
-    await this.#channel.withPrefetch(this.#prefetch, () => this.consume())
+    if (this.#kept.size > 0) this.#timer ??= this.#checkAfter(this.#channel.maxHoldMs)
     this.#say('consumer-resumed', 'messages can be judged again')
   }
 
-  /** False: the consumer was cancelled or its channel closed meanwhile. */
-  async #untilJudgeable(): Promise<boolean> {
-    const { signal } = this.#stopping
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await sleep(backOff(attempt), undefined, { signal })
-      } catch {
-        return false
+  /** What is given back comes again at once, and counts as delivered anew for the broker's timeout. */
+  async #stay(pause: Pause): Promise<boolean> {
+    for (;;) {
+      this.#holds.letGo()
+      this.#holds.holdAgain()
+      const judgeable = await this.#untilJudgeable(pause, performance.now() + this.#channel.maxHoldMs)
+      if (judgeable !== 'later') return judgeable
+    }
+  }
+
+  /** A requeue counts as a delivery on some quorum queues, so it happens once an outage, not once a try. */
+  async #leave(pause: Pause): Promise<boolean> {
+    await invoke(this.#channel.original.cancel, this.consumerTag)
+    this.#holds.letGo()
+    if ((await this.#untilJudgeable(pause, Number.POSITIVE_INFINITY)) !== true) return false
+    this.#holds.holdAgain()
+    const options = this.#reader?.goingOn(this.#options) ?? this.#options
+    await this.#channel.withPrefetch(this.#prefetch, () => this.#consume(options))
+    return true
+  }
+
+  /** False: the consumer was cancelled, or its channel closed. */
+  async #untilJudgeable({ stays, keepAliveMs }: Pause, deadline: number): Promise<boolean | 'later'> {
+    for (let attempt = 0; performance.now() < deadline; attempt++) {
+      const until = Math.min(performance.now() + backOff(attempt), deadline)
+      for (let left = until - performance.now(); left > 0; left = until - performance.now()) {
+        if (!(await this.#sleep(stays ? left : Math.min(left, keepAliveMs)))) return false
+        if (!stays && !(await this.#isThere())) return false
       }
-      if (await this.#channel.verifier.probe()) return this.#resumes && !signal.aborted
+      if (await this.#channel.verifier.probe()) return this.#resumes && !this.#stopping.signal.aborted
+    }
+    return 'later'
+  }
+
+  /** A queue that is deleted tells its consumers. One that is away meanwhile is told here, as its user would have been. */
+  async #isThere(): Promise<boolean> {
+    let there = true
+    try {
+      there = await isThere(this.#channel.native, this.#from.queue)
+    } catch {
+      // It cannot be asked now: that does not mean that it is gone.
+    }
+    if (!there && !this.#stopping.signal.aborted) this.#cancelledByBroker()
+    return there
+  }
+
+  /** False: the consumer ended meanwhile. */
+  async #sleep(milliseconds: number): Promise<boolean> {
+    try {
+      await sleep(milliseconds, undefined, { signal: this.#stopping.signal })
+      return true
+    } catch {
+      return false
     }
   }
 

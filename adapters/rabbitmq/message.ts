@@ -7,6 +7,7 @@ import type { Verified } from '../../src/verified.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
 import { isFlat, isTokenOnly, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
+import { offsetOf } from './stream-reader.ts'
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -48,6 +49,7 @@ export function toMessage(destination: string, content: Uint8Array, options: Pub
 
 /** A delivery, for verifying. */
 export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
+  if (routes.reader !== undefined) return fromStream(raw, routes, routes.reader)
   const { headers } = raw.properties
   const { deliveredBy, origin } = routes.of(raw)
   return {
@@ -58,6 +60,25 @@ export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
     payload: raw.content,
     properties: coveredProperties(raw.properties),
     headers: isTokenOnly(headers) ? NO_HEADERS : receivedTable(headers, TOKEN_HEADER),
+    origin,
+  }
+}
+
+/** A reader of a stream says itself where it begins, so what it is sent it has asked for: a re-read handles it again. */
+function fromStream(raw: AmqpMessage, routes: Routes, reader: string): ReceivedMessage {
+  const { headers } = raw.properties
+  const { deliveredBy, origin } = routes.of(raw)
+  const offset = offsetOf(raw)
+  return {
+    queue: routes.name,
+    consumer: routes.consumer === undefined ? reader : JSON.stringify([routes.consumer, reader]),
+    deliveredBy,
+    token: receivedEntry(headers, TOKEN_HEADER),
+    payload: raw.content,
+    properties: coveredProperties(raw.properties),
+    headers: receivedTable(headers, TOKEN_HEADER),
+    ...(offset !== undefined && { position: String(offset) }),
+    reprocess: true,
     origin,
   }
 }
@@ -73,6 +94,8 @@ export class Routes {
   readonly name: string
   /** queues that share a name are read apart from each other: each has its own copy of what a fanout sends */
   readonly consumer: string | undefined
+  /** who reads it, once it is known to be a stream */
+  reader: string | undefined
   readonly #queue: string
   #last: readonly unknown[] = []
   #route: Route | undefined
@@ -81,6 +104,7 @@ export class Routes {
     this.#queue = queue
     this.name = name
     this.consumer = name === queue ? undefined : queue
+    this.reader = undefined
   }
 
   of({ fields: { exchange, routingKey }, properties: { appId, userId } }: AmqpMessage): Route {
