@@ -232,8 +232,10 @@ export class GuardedConsumer {
   }
 
   #giveBack(raw: AmqpMessage): void {
+    if (this.#from.noAck || this.#channel.closing) return
     this.#reader?.gaveBack(raw)
-    if (!this.#from.noAck && !this.#channel.closing) this.#channel.settlements.settle('requeue', raw)
+    // A stream takes nothing back, and up to RabbitMQ 3.13 ends the connection that tries.
+    this.#channel.settlements.settle(this.#reader === undefined ? 'requeue' : 'ack', raw)
   }
 
   /** A message that is held too long runs into the broker's consumer timeout: then everything held is given back. */
@@ -274,11 +276,18 @@ export class GuardedConsumer {
   /** What is given back comes again at once, and counts as delivered anew for the broker's timeout. */
   async #stay(pause: Pause): Promise<boolean> {
     for (;;) {
-      this.#holds.letGo()
-      this.#holds.holdAgain()
+      this.#requeueHeld()
       const judgeable = await this.#untilJudgeable(pause, performance.now() + this.#channel.maxHoldMs)
-      if (judgeable !== 'later') return judgeable
+      if (judgeable === 'later') continue
+      // Once more, so that they are judged now, in their order.
+      if (judgeable) this.#requeueHeld()
+      return judgeable
     }
+  }
+
+  #requeueHeld(): void {
+    this.#holds.letGo()
+    this.#holds.holdAgain()
   }
 
   /** A requeue counts as a delivery on some quorum queues, so it happens once an outage, not once a try. */

@@ -30,8 +30,10 @@ export abstract class AmqpDelivery implements Delivery<AmqpMessage> {
     if (!this.from.noAck) this.channel.settlements.settle('ack', this.native)
   }
 
+  /** A stream has no dead-lettering of its own, and does not take a `reject`. */
   get reject(): (() => void) | undefined {
-    return this.from.noAck ? undefined : this.#reject
+    const { noAck, routes } = this.from
+    return noAck || routes.reader !== undefined ? undefined : this.#reject
   }
 
   deadLetter(letter: DeadLetter<AmqpMessage>): Promise<void> {
