@@ -25,6 +25,8 @@ export interface Bench {
   take(queue: string): Promise<GetMessage>
   /** messages that are ready in a queue */
   ready(queue: string): Promise<number>
+  /** whether a requeue counts against the delivery limit of a quorum queue: up to RabbitMQ 4.2 */
+  countsRequeues(): Promise<boolean>
 }
 
 export function bench(address: string | undefined | (() => string)): Bench {
@@ -69,6 +71,11 @@ export function bench(address: string | undefined | (() => string)): Bench {
       return message
     },
     ready: async (queue) => (await raw.checkQueue(queue)).messageCount,
+    countsRequeues: async () => {
+      const { serverProperties } = (await connection()).connection
+      const [major = 0, minor = 0] = String(serverProperties.version).split('.').map(Number)
+      return major < 4 || (major === 4 && minor < 3)
+    },
   }
 }
 
