@@ -108,8 +108,8 @@ describe.skipIf(url === undefined)('headers of a message in a stream', () => {
     expect(found).toEqual(each(DROPPED, 'authorized'))
   })
 
-  it('do not change with a token of 1,000 octets and more', async () => {
-    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 4096 })
+  it('do not change with a token of more than 512 octets', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     const [found] = await verdicts(KEPT, undefined, Signer.fromKey(privateKey, { service: 'checkout' }))
     expect(found).toEqual(each(KEPT, 'authorized'))
   })
