@@ -7,7 +7,7 @@ function claimOf(owner: string): ReplayClaim {
   return { key: 'k', digest: 'd', position: undefined, owner, leaseSeconds: 3_600 }
 }
 
-/** The same store with answers that come later, each when its turn is. */
+/** The same store with answers that come later; a release is overtaken by what is asked right behind it. */
 function later(store: MemoryReplayStore): ReplayStore {
   const answer = async <Result>(result: () => Result): Promise<Result> => {
     await new Promise((resolve) => setImmediate(resolve))
@@ -16,7 +16,7 @@ function later(store: MemoryReplayStore): ReplayStore {
   return {
     begin: (claim) => answer(() => store.begin(claim)),
     commit: (claim, retentionSeconds) => answer(() => store.commit(claim, retentionSeconds)),
-    release: (claim) => answer(() => store.release(claim)),
+    release: (claim) => answer(() => undefined).then(() => answer(() => store.release(claim))),
     renew: (claim) => answer(() => store.renew(claim)),
   }
 }
