@@ -170,7 +170,6 @@ class HeldLease implements Lease {
   place: number
   readonly #leases: Leases
   #ended: boolean | Promise<boolean> | undefined
-  #lapsing: Promise<void> | undefined
 
   constructor(leases: Leases, claim: ReplayClaim, retentionSeconds: number, place: number) {
     this.#leases = leases
@@ -180,8 +179,7 @@ class HeldLease implements Lease {
   }
 
   commit(): boolean | Promise<boolean> {
-    // Behind the lapse, which would take it back otherwise.
-    this.#ended ??= this.#lapsing?.then(() => this.#leases.commit(this)) ?? this.#leases.commit(this)
+    this.#ended ??= this.#leases.commit(this)
     return this.#ended
   }
 
@@ -194,8 +192,7 @@ class HeldLease implements Lease {
 
   lapse(): void | Promise<void> {
     if (this.#ended !== undefined || this.place === LEFT) return
-    const lapsed = this.#leases.lapse(this)
-    if (lapsed instanceof Promise) this.#lapsing = lapsed
-    return lapsed
+    // A commit may overtake it, since what is committed is not released, or follow it, since what is gone is written anew.
+    return this.#leases.lapse(this)
   }
 }
