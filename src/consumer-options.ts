@@ -1,4 +1,5 @@
 import type { DeadLetter } from './dead-letter.ts'
+import { SetupError } from './errors.ts'
 import type { Rejected, Verdict } from './verdict.ts'
 
 /** What becomes of a rejected message. */
@@ -24,4 +25,14 @@ export interface ConsumerOptions<Native = unknown> {
   readonly reprocess?: boolean
   /** hears every verdict; what it throws becomes a process warning */
   readonly onVerdict?: (verdict: Verdict, message: Native) => void
+}
+
+/**
+ * What is truthy and not `true` must not switch a protection off.
+ *
+ * @throws SetupError `option-invalid`
+ */
+export function checkReprocess({ reprocess }: { readonly reprocess?: unknown }): void {
+  if (reprocess === undefined || typeof reprocess === 'boolean') return
+  throw new SetupError('option-invalid', 'reprocess must be true or false')
 }

@@ -1,6 +1,7 @@
-import type { ConsumerOptions } from './consumer-options.ts'
+import { type ConsumerOptions, checkReprocess } from './consumer-options.ts'
+import { snapshotOf } from './copies.ts'
 import { type Admission, type Delivery, Guard, type Outcome } from './guard.ts'
-import type { CoveredProperties, Headers, HeaderValue, ReceivedMessage } from './message.ts'
+import type { CoveredProperties, HeaderValue, ReceivedMessage } from './message.ts'
 import { Inspection, mark } from './verdict.ts'
 import type { Verifier } from './verifier.ts'
 import { splitHeaders } from './view.ts'
@@ -41,11 +42,13 @@ export async function guardHandler(
   handler: (message: HandledMessage) => void | Promise<void>,
   options: ConsumerOptions<ReceivedMessage> & { readonly signal?: AbortSignal },
 ): Promise<Outcome> {
+  checkReprocess(options)
+  // What was checked is what the handler gets, or the dead letter, whatever becomes of the transport's objects and buffers.
+  const message = snapshotOf(delivery.message)
   const guard = new Guard<ReceivedMessage>(verifier, options)
-  const message = snapshot(delivery.message)
   const guarded: Delivery<ReceivedMessage> = {
     received: message,
-    native: delivery.message,
+    native: message,
     async handle(admission) {
       try {
         await handler(handledMessage(message, admission))
@@ -65,16 +68,6 @@ export async function guardHandler(
     return await guard.receive(guarded)
   } finally {
     guard.close()
-  }
-}
-
-/** What was checked is what the handler gets, whatever becomes of the transport's objects while the message waits. */
-function snapshot(message: ReceivedMessage): ReceivedMessage {
-  const { properties, headers } = message
-  return {
-    ...message,
-    ...(properties !== undefined && { properties: { ...properties } }),
-    ...(headers !== undefined && { headers: Object.assign(Object.create(null), headers) as Headers }),
   }
 }
 

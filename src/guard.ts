@@ -67,6 +67,10 @@ export class Admission implements Lease {
   lapse(): void | Promise<void> {
     return this.lease.lapse()
   }
+
+  passOn(destination: string, queue?: string): void | Promise<void> {
+    return this.lease.passOn(destination, queue)
+  }
 }
 
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
@@ -127,7 +131,12 @@ export class Guard<Native = unknown> {
     this.#leases =
       replay === undefined
         ? undefined
-        : new Leases(replay, leaseSeconds, { givenUp: leaseSignal ?? signal, over: leaseSignal })
+        : new Leases(
+            replay,
+            leaseSeconds,
+            (received, destination, queue) => verifier.comesBack(received, destination, queue),
+            { givenUp: leaseSignal ?? signal, over: leaseSignal },
+          )
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 
@@ -142,7 +151,9 @@ export class Guard<Native = unknown> {
     const arrival = new Arrival(delivery, this.#verifier.newOwner())
     const decision = this.#decide(arrival)
     if (this.#turn === undefined && !(decision instanceof Promise)) return this.#carryOut(arrival, decision)
-    const started = Promise.all([decision, this.#turn]).then(([made]) => ({ outcome: this.#carryOut(arrival, made) }))
+    const started = Promise.all([decision, this.#turn]).then(([made]) => ({
+      outcome: this.#carryOutLate(arrival, made),
+    }))
     const turn = started.then(nothing, nothing).then(() => {
       if (this.#turn === turn) this.#turn = undefined
     })
@@ -192,6 +203,21 @@ export class Guard<Native = unknown> {
     }
   }
 
+  /**
+   * What waited for the store or for its turn and passes unverified is looked at again: the policy may be another by now.
+   * What is verified has a last look of its own.
+   */
+  #carryOutLate(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
+    const { received } = arrival.delivery
+    const isVerified = 'refused' in decision || decision.verified !== undefined
+    if (isVerified || this.#verifier.policyOf(received.queue).rollout === 'observe') {
+      return this.#carryOut(arrival, decision)
+    }
+    const again = this.#decide(arrival)
+    if (!(again instanceof Promise)) return this.#carryOut(arrival, again)
+    return again.then((decided) => this.#carryOut(arrival, decided))
+  }
+
   #carryOut(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
     if ('refused' in decision) {
       const { refused, refreshed } = decision
@@ -199,10 +225,10 @@ export class Guard<Native = unknown> {
     }
     const { delivery } = arrival
     const { verdict, verified } = decision
-    const lease = this.#hold(delivery.received.queue, decision.claim)
+    const lease = this.#hold(delivery.received, decision.claim)
     decision.lease = lease
     // The last look, right before the handler: the message may have waited for the store or for its turn.
-    const late = verified === undefined ? undefined : this.#verifier.recheck(verified)
+    const late = verified === undefined ? undefined : this.#verifier.recheck(verified, delivery.received)
     if (late !== undefined) {
       const released = lease.release()
       if (!(released instanceof Promise)) return this.#turnDown(arrival, late)
@@ -213,9 +239,9 @@ export class Guard<Native = unknown> {
     return handled instanceof Promise ? handled.then(() => 'handled') : 'handled'
   }
 
-  #hold(queue: string, claim: ReplayClaim | undefined): Lease {
+  #hold(received: ReceivedMessage, claim: ReplayClaim | undefined): Lease {
     if (claim === undefined || this.#leases === undefined) return NO_LEASE
-    return this.#leases.hold(claim, this.#verifier.retentionSeconds(queue))
+    return this.#leases.hold(claim, received, this.#verifier.retentionSeconds(received.queue))
   }
 
   /**

@@ -24,7 +24,13 @@ export {
 export type { QueuePolicy } from './policy.ts'
 export { DEFER_CODES, type Disposition, dispositionOf, REJECT_CODES, type ReasonCode, SKIP_CODES } from './reasons.ts'
 export { MemoryReplayStore } from './replay/memory-replay-store.ts'
-export { type RedisLike, RedisReplayStore, type RedisReplayStoreOptions } from './replay/redis-replay-store.ts'
+export {
+  type RedisLike,
+  type RedisReplayForecast,
+  type RedisReplayLoad,
+  RedisReplayStore,
+  type RedisReplayStoreOptions,
+} from './replay/redis-replay-store.ts'
 export type { ReplayStore } from './replay/replay-store.ts'
 export { Signer, type SignerFileOptions, type SignerKeyOptions, type SignerOptions } from './signer.ts'
 export { releaseForRetry, senderOf, unsignedHeaders, type Verdict, verdictOf } from './verdict.ts'

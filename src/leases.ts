@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from './back-off.ts'
+import type { ReceivedMessage } from './message.ts'
 import type { ReplayClaim, ReplayStore } from './replay/replay-store.ts'
 
 /** What has to be said when a handler is through. What is said first counts; a later call changes nothing. */
@@ -13,15 +14,30 @@ export interface Lease {
    * that succeeds all the same can still commit.
    */
   lapse(): void | Promise<void>
+  /**
+   * The message is published again with its token. Released, if it comes back by that: its next delivery would be skipped
+   * as a duplicate.
+   *
+   * @param queue the queue that the address names, where it names one
+   */
+  passOn(destination: string, queue?: string): void | Promise<void>
 }
 
 /** For messages that no replay store knows. */
-export const NO_LEASE: Lease = { commit: () => true, release: () => undefined, lapse: () => undefined }
+export const NO_LEASE: Lease = {
+  commit: () => true,
+  release: () => undefined,
+  lapse: () => undefined,
+  passOn: () => undefined,
+}
+
+type ComesBack = (received: ReceivedMessage, destination: string, queue: string | undefined) => boolean
 
 /** Keeps the messages in hand from being taken over by another consumer, for as long as their handlers run. */
 export class Leases {
   readonly #store: ReplayStore
   readonly #leaseSeconds: number
+  readonly #comesBack: ComesBack
   readonly #givenUp: AbortSignal | undefined
   readonly #over: AbortSignal | undefined
   /** in no order, each knowing its place: a Set that is filled and emptied again makes new tables all the time */
@@ -29,21 +45,26 @@ export class Leases {
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  /** @param signals `givenUp`: what the store has not taken is not tried again; `over`: nothing is renewed any more */
+  /**
+   * @param comesBack whether a message that is passed on by an address comes back to its queue
+   * @param signals `givenUp`: what the store has not taken is not tried again; `over`: nothing is renewed any more
+   */
   constructor(
     store: ReplayStore,
     leaseSeconds: number,
+    comesBack: ComesBack,
     signals: { readonly givenUp?: AbortSignal | undefined; readonly over?: AbortSignal | undefined },
   ) {
     this.#store = store
     this.#leaseSeconds = leaseSeconds
+    this.#comesBack = comesBack
     this.#givenUp = signals.givenUp
     this.#over = signals.over
   }
 
   /** @param retentionSeconds how long the message is remembered once it is committed */
-  hold(claim: ReplayClaim, retentionSeconds: number): Lease {
-    const lease = new HeldLease(this, claim, retentionSeconds, this.#held.length)
+  hold(claim: ReplayClaim, received: ReceivedMessage, retentionSeconds: number): Lease {
+    const lease = new HeldLease(this, claim, received, retentionSeconds, this.#held.length)
     this.#held.push(lease)
     if (!this.#closed) this.#timer ??= setInterval(() => this.#renew(), (this.#leaseSeconds * 1000) / 3).unref()
     return lease
@@ -97,8 +118,14 @@ export class Leases {
     if (released instanceof Promise) return this.#attempt(() => released)
   }
 
+  /** Of a lease that was not ended before. */
+  comesBack(lease: HeldLease, destination: string, queue: string | undefined): boolean {
+    return lease.received !== undefined && this.#comesBack(lease.received, destination, queue)
+  }
+
   #forget(lease: HeldLease): void {
     lease.claim = undefined
+    lease.received = undefined
     this.#leave(lease)
   }
 
@@ -165,15 +192,17 @@ const LEFT = -1
 class HeldLease implements Lease {
   /** undefined once it has ended: whoever keeps the message keeps its lease */
   claim: ReplayClaim | undefined
+  received: ReceivedMessage | undefined
   readonly retentionSeconds: number
   /** among all that are renewed */
   place: number
   readonly #leases: Leases
   #ended: boolean | Promise<boolean> | undefined
 
-  constructor(leases: Leases, claim: ReplayClaim, retentionSeconds: number, place: number) {
+  constructor(leases: Leases, claim: ReplayClaim, received: ReceivedMessage, retentionSeconds: number, place: number) {
     this.#leases = leases
     this.claim = claim
+    this.received = received
     this.retentionSeconds = retentionSeconds
     this.place = place
   }
@@ -194,5 +223,9 @@ class HeldLease implements Lease {
     if (this.#ended !== undefined || this.place === LEFT) return
     // A commit may overtake it, since what is committed is not released, or follow it, since what is gone is written anew.
     return this.#leases.lapse(this)
+  }
+
+  passOn(destination: string, queue?: string): void | Promise<void> {
+    if (this.#ended === undefined && this.#leases.comesBack(this, destination, queue)) return this.release()
   }
 }

@@ -17,6 +17,13 @@ export interface QueuePolicy {
    * address. `delivered` in the list demands the address of the delivery too, which alone is the default.
    */
   readonly destinations?: readonly string[]
+  /**
+   * Patterns over the addresses by which messages of this queue are passed on with their old token to be tried again, such
+   * as `amqp:/orders.retry`: passing one on there frees its id in this queue, so that it is handled again when it comes
+   * back. The queue itself, and the address a message was delivered by, need not be listed. A message that is passed on to
+   * any other place, such as an audit queue, stays what it is here. Default: none
+   */
+  readonly retryDestinations?: readonly string[]
   /** how long a message may wait between signing and handling, in seconds; default 604,800 (7 days) */
   readonly maxAgeSeconds?: number
 }
@@ -32,6 +39,8 @@ export interface ResolvedPolicy {
   readonly delivered: boolean
   /** and it must match one of these */
   readonly destinations: QueuePatterns | undefined
+  /** what is passed on there comes back */
+  readonly retryDestinations?: QueuePatterns | undefined
   readonly maxAgeSeconds: number
 }
 
@@ -110,7 +119,13 @@ function given(policy: QueuePolicy): QueuePolicy {
   return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined))
 }
 
-const OPTIONS: ReadonlySet<string> = new Set(['rollout', 'acceptUnsignedUntil', 'destinations', 'maxAgeSeconds'])
+const OPTIONS: ReadonlySet<string> = new Set([
+  'rollout',
+  'acceptUnsignedUntil',
+  'destinations',
+  'retryDestinations',
+  'maxAgeSeconds',
+])
 
 function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
   const unknown = Object.keys(policy).find((name) => !OPTIONS.has(name))
@@ -121,31 +136,40 @@ function resolve(policy: QueuePolicy, where: string): ResolvedPolicy {
       `${where}: ${quote(unknown)} is no option; there are ${[...OPTIONS].join(', ')}`,
     )
   }
-  const { rollout = 'enforce', acceptUnsignedUntil, destinations, maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = policy
+  const { rollout = 'enforce', acceptUnsignedUntil, destinations, retryDestinations } = policy
+  const { maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = policy
   if (rollout !== 'enforce' && rollout !== 'observe') {
     throw new SetupError('option-invalid', `${where}: rollout must be "enforce" or "observe"`)
   }
   if (typeof maxAgeSeconds !== 'number' || !(maxAgeSeconds > 0)) {
     throw new SetupError('option-invalid', `${where}: maxAgeSeconds must be a positive number of seconds, or Infinity`)
   }
-  if (destinations !== undefined && (!Array.isArray(destinations) || destinations.length === 0)) {
-    throw new SetupError('option-invalid', `${where}: destinations must be a list of patterns such as "amqp:orders/*"`)
-  }
+  checkDestinations({ destinations, retryDestinations }, where)
   const patterns = destinations?.filter((pattern) => pattern !== 'delivered')
-  for (const pattern of patterns ?? []) {
-    if (!isDestinationPattern(pattern)) {
-      throw new SetupError(
-        'option-invalid',
-        `${where}: no destination is like the pattern ${quote(pattern)}; write for example "amqp:<exchange>/<routing key>", percent-encoded outside [A-Za-z0-9._-]`,
-      )
-    }
-  }
   return {
     rollout,
     acceptUnsignedUntil: acceptUnsignedUntil === undefined ? undefined : parseDate(acceptUnsignedUntil, where),
     delivered: destinations === undefined || destinations.includes('delivered'),
     destinations: patterns === undefined || patterns.length === 0 ? undefined : parsePatterns(patterns, where),
+    retryDestinations: retryDestinations && parsePatterns(retryDestinations, where),
     maxAgeSeconds,
+  }
+}
+
+/** @throws SetupError `option-invalid` */
+function checkDestinations(lists: Readonly<Record<string, readonly string[] | undefined>>, where: string): void {
+  for (const [name, list] of Object.entries(lists)) {
+    if (list === undefined) continue
+    if (!Array.isArray(list) || list.length === 0) {
+      throw new SetupError('option-invalid', `${where}: ${name} must be a list of patterns such as "amqp:orders/*"`)
+    }
+    for (const pattern of list) {
+      if ((name === 'destinations' && pattern === 'delivered') || isDestinationPattern(pattern)) continue
+      throw new SetupError(
+        'option-invalid',
+        `${where}: no destination is like the pattern ${quote(pattern)} of ${name}; write for example "amqp:<exchange>/<routing key>", percent-encoded outside [A-Za-z0-9._-]`,
+      )
+    }
   }
 }
 

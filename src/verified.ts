@@ -1,4 +1,5 @@
-import type { AuthorizedKey } from './authorized-keys/snapshot.ts'
+import type { AuthorizedKey, KeySnapshot } from './authorized-keys/snapshot.ts'
+import type { Algorithm } from './keys/algorithms.ts'
 import type { PublicKey } from './keys/public-key.ts'
 import type { Sender } from './message.ts'
 import type { BatchClaims, CommonClaims, Token } from './token.ts'
@@ -14,23 +15,51 @@ export class Verified {
   readonly coveredHeaders: readonly string[]
   /** the handler must see the signed address, because the address of the delivery was not compared with it */
   readonly addressFromToken: boolean
-  /** when handling may start at the latest, milliseconds since 1970 */
+  /** when handling may start at the latest by the sender's word, milliseconds since 1970 */
   readonly expiresAt: number | undefined
+  /** the same by the queue's policy too; undefined: whenever */
+  readonly deadline: number | undefined
   /** for a message of a batch: the token's own id, and the message's place among how many */
   readonly batch: { readonly id: string; readonly index: number; readonly size: number } | undefined
   /** what the token was signed over, to tell a copy from another message under the same id */
   readonly digest: string
 
-  constructor(token: Token, key: AuthorizedKey, addressFromToken: boolean) {
+  readonly #claims: CommonClaims
+  readonly #algorithm: Algorithm
+  readonly #snapshot: KeySnapshot
+
+  constructor(
+    token: Token,
+    key: AuthorizedKey,
+    snapshot: KeySnapshot,
+    algorithm: Algorithm,
+    addressFromToken: boolean,
+    maxAgeSeconds: number,
+  ) {
     const { claims, content } = token.signed
+    this.#claims = claims
+    this.#algorithm = algorithm
+    this.#snapshot = snapshot
     const batch = token.place === undefined ? undefined : new BatchPlace(token.signed.claims, token.place.index)
     this.sender = new TokenSender(claims, key, batch)
     this.key = key
     this.coveredHeaders = claims.hs ?? NO_NAMES
     this.addressFromToken = addressFromToken
     this.expiresAt = claims.exp === undefined ? undefined : claims.exp * 1000
+    const deadline = Math.min(this.expiresAt ?? Number.POSITIVE_INFINITY, (claims.iat + maxAgeSeconds) * 1000)
+    this.deadline = deadline === Number.POSITIVE_INFINITY ? undefined : deadline
     this.batch = batch
     this.digest = content
+  }
+
+  /** What was signed, and how, for those who check it anew. */
+  static basisOf(verified: Verified): readonly [claims: CommonClaims, algorithm: Algorithm] {
+    return [verified.#claims, verified.#algorithm]
+  }
+
+  /** Whether it was checked by this very generation of keys and policies. */
+  static isBy(verified: Verified, snapshot: KeySnapshot): boolean {
+    return verified.#snapshot === snapshot
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { KeySource } from './authorized-keys/snapshot.ts'
+import type { AuthorizedKey, KeySource } from './authorized-keys/snapshot.ts'
 import { MerkleHasher } from './batch/merkle.ts'
 import { RootCache } from './batch/root-cache.ts'
 import {
@@ -10,7 +10,6 @@ import {
   checkTime,
   clockUnreliable,
   deferred,
-  expiredDetail,
   matchLines,
   rejected,
 } from './checks.ts'
@@ -121,6 +120,17 @@ export class Verifier {
   }
 
   /**
+   * Whether a message that is passed on with its token comes back to the queue it came from: it goes to that queue, by the
+   * address it was delivered by, or to a place that the queue's policy names for retries.
+   *
+   * @param queue the queue that the address names, where it names one
+   */
+  comesBack(received: ReceivedMessage, destination: string, queue: string | undefined): boolean {
+    if (queue === received.queue || received.deliveredBy.includes(destination)) return true
+    return this.policyOf(received.queue).retryDestinations?.matches(destination) ?? false
+  }
+
+  /**
    * Whether messages could be judged right now: keys at hand, an even clock, a replay store that answers. Keys that are out
    * of date still judge the messages of known keys.
    */
@@ -206,11 +216,14 @@ export class Verifier {
         : checkLeaf(received, token, proven ?? this.#roots.add(token.signed), this.#leaves, this.#batchedParts)
     if (altered !== undefined) return signedBy(key, claims, altered)
     key.usage.lastUsedAt = now
-    return new Verified(token, key, !policy.delivered)
+    return new Verified(token, key, snapshot, algorithm, !policy.delivered, policy.maxAgeSeconds)
   }
 
-  /** What may have changed while a verified message waited: its key may be revoked or gone by now, its deadline over. */
-  recheck(verified: Verified): Rejected | Deferred | undefined {
+  /**
+   * What may have changed while a verified message waited: its key may be revoked or gone by now, its line withdrawn for
+   * the queue or narrowed, the queue's policy another, its time over.
+   */
+  recheck(verified: Verified, received: ReceivedMessage): Rejected | Deferred | undefined {
     const { fingerprint, service } = verified.sender
     const snapshot = this.#keys.snapshot
     if (snapshot === undefined) return deferred('keys-unavailable', 'the authorized keys cannot be read')
@@ -218,16 +231,35 @@ export class Verifier {
       const detail = `key ${fingerprint} was revoked while the message waited`
       return { ...rejected('key-revoked', detail), fingerprint, service }
     }
-    if (!snapshot.keys.has(verified.key.keyId)) {
+    const key = snapshot.keys.get(verified.key.keyId)
+    if (key === undefined) {
       // Where there is no list of revocations, as in a JWK Set, this is how a key is taken back.
       const detail = `key ${fingerprint} was taken out of the authorized keys while the message waited`
       return { ...rejected('key-unknown', detail), fingerprint, service }
     }
-    if (verified.expiresAt === undefined) return undefined
+    if (!Verified.isBy(verified, snapshot)) return this.#checkAnew(verified, received, key)
+    if (verified.deadline === undefined) return undefined
     const now = this.#clock.read()
     if (now === undefined) return clockUnreliable()
-    if (now <= verified.expiresAt) return undefined
-    return { ...rejected('message-expired', expiredDetail(verified.expiresAt)), fingerprint, service }
+    return now <= verified.deadline ? undefined : this.#checkAnew(verified, received, key, now)
+  }
+
+  /** All of the checks that do not look at the message's content. */
+  #checkAnew(
+    verified: Verified,
+    received: ReceivedMessage,
+    key: AuthorizedKey,
+    now: number | undefined = this.#clock.read(),
+  ): Rejected | Deferred | undefined {
+    const [claims, algorithm] = Verified.basisOf(verified)
+    const policy = this.policyOf(received.queue)
+    const refusal = matchLines(key, received.queue, claims, algorithm, policy, now)
+    if (refusal !== undefined) return refusal
+    const elsewhere = checkDestination(received, claims, policy)
+    if (elsewhere !== undefined) return signedBy(key, claims, rejected('destination-mismatch', elsewhere))
+    if (now === undefined) return clockUnreliable()
+    const untimely = checkTime(claims, policy, this.clockSkewSeconds, now)
+    return untimely && signedBy(key, claims, untimely)
   }
 
   /** What the policy says of a message without a token, where it says more than no. */

@@ -132,19 +132,30 @@ export function isKafkajs(kafka: KafkaLike): boolean {
 
 /** The plain methods of librdkafka's binding below a client of the Confluent client. */
 interface ConfluentInternals {
-  _getInternalClient?(): { globalConfig?: Record<string, unknown>; subscription?(): unknown } | null
+  _getInternalClient?(): RdkafkaConsumer | null
+}
+
+interface RdkafkaConsumer {
+  readonly globalConfig?: Record<string, unknown>
+  subscription?(): unknown
+  on?(event: 'rebalance', listener: () => void): unknown
+}
+
+/** What the Confluent client is on top of; undefined until it is connected, and for kafkajs. */
+export function internalsOf(client: object): RdkafkaConsumer | undefined {
+  return (client as ConfluentInternals)._getInternalClient?.() ?? undefined
 }
 
 /** The settings of librdkafka behind a client of the Confluent client, once it is connected. */
 export function confluentConfig(client: object): Readonly<Record<string, unknown>> {
-  return (client as ConfluentInternals)._getInternalClient?.()?.globalConfig ?? {}
+  return internalsOf(client)?.globalConfig ?? {}
 }
 
 /** Whether records may be on their way to a handler already. */
 export function isConsuming(consumer: ConsumerLike): boolean {
   if (isConfluent(consumer)) {
     // It does not tell whether it runs, only whether it could.
-    const subscription = (consumer as ConfluentInternals)._getInternalClient?.()?.subscription?.()
+    const subscription = internalsOf(consumer)?.subscription?.()
     return Array.isArray(subscription) && subscription.length > 0
   }
   try {

@@ -6,6 +6,7 @@ import {
   confluentConfig,
   type EachBatchPayload,
   type EachMessagePayload,
+  internalsOf,
   isConfluent,
   isConsuming,
   type RunConfig,
@@ -35,6 +36,8 @@ export class GuardedConsumer {
   readonly #deadLetters: DeadLetterTopics
   readonly #partitions = new Map<string, Partition>()
   readonly #maxHoldSeconds: number | undefined
+  /** clients of librdkafka whose rebalances are heard */
+  readonly #followed = new WeakSet<object>()
   #groupId: string | undefined
   #ended = new AbortController()
 
@@ -78,7 +81,7 @@ export class GuardedConsumer {
       pause: originalOf(consumer, 'pause') as (topics: readonly TopicPartitions[]) => unknown,
       commitOffsets: originalOf(consumer, 'commitOffsets') as Asynchronous,
     }
-    this.#learnGroupId()
+    this.#followGroup()
     override(consumer, 'subscribe', (async (subscription: Subscription) => {
       await original.subscribe(subscription)
       for (const topic of subscription.topics ?? [subscription.topic]) {
@@ -86,6 +89,9 @@ export class GuardedConsumer {
       }
     }) as never)
     override(consumer, 'run', (async (config: RunConfig = {}) => {
+      // kafkajs forgets what was sought before, and the Confluent client keeps it.
+      if (isConfluent(consumer)) this.#followRebalances()
+      else this.#forgetSeeks()
       this.#groupId ??= this.#confluentGroupId()
       await this.#deadLetters.open()
       await original.run(this.#guarded(config))
@@ -99,11 +105,17 @@ export class GuardedConsumer {
       }
     })
     override(consumer, 'seek', ((position: TopicPartitionOffset) => {
-      const partition = this.#partitions.get(nameOf(position.topic, position.partition))
-      // With this very method the Confluent client goes back to a record that was let go, also where the user sought another.
-      if (isConfluent(consumer) && partition?.wasLeftBehind(position.offset)) return
+      // With this very method the Confluent client goes back to a record that was let go or whose handler failed, also
+      // where the user sought another. Its offsets are numbers, those of its users are text.
+      if (isConfluent(consumer) && typeof position.offset === 'number') {
+        const partition = this.#partitions.get(nameOf(position.topic, position.partition))
+        if (partition?.wasLeftBehind(position.offset)) return
+        original.seek(position)
+        partition?.leave()
+        return
+      }
       original.seek(position)
-      partition?.leave()
+      this.#partition(position.topic, position.partition).seek(Number(position.offset))
     }) as never)
     override(consumer, 'pause', ((topics: readonly TopicPartitions[]) => {
       const resume = original.pause(topics)
@@ -184,7 +196,16 @@ export class GuardedConsumer {
       this.#ended.abort()
       this.#ended = new AbortController()
       this.#letGo()
+      this.#forgetSeeks()
     }
+  }
+
+  #forgetSeeks(): void {
+    for (const partition of this.#partitions.values()) partition.end()
+  }
+
+  #rejoin(): void {
+    for (const partition of this.#partitions.values()) partition.rejoin()
   }
 
   #letGo(): void {
@@ -201,13 +222,21 @@ export class GuardedConsumer {
   }
 
   /** A lone consumer of kafkajs tells its group when it has joined it, which is before its first record. */
-  #learnGroupId(): void {
+  #followGroup(): void {
     // The Confluent client throws when it is asked for its events.
-    if (this.#groupId !== undefined || isConfluent(this.#consumer)) return
+    if (isConfluent(this.#consumer)) return
     const consumer = this.#consumer as ConsumerLike & Partial<WithEvents>
     consumer.on?.(consumer.events?.GROUP_JOIN ?? '', ({ payload }) => {
-      this.#groupId = payload.groupId
+      this.#groupId ??= payload.groupId
+      this.#rejoin()
     })
+  }
+
+  #followRebalances(): void {
+    const client = internalsOf(this.#consumer)
+    if (client === undefined || this.#followed.has(client)) return
+    this.#followed.add(client)
+    client.on?.('rebalance', () => this.#rejoin())
   }
 
   /** The Confluent client has no such event, but a setting. */

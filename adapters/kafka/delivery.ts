@@ -5,16 +5,19 @@ import type { KafkaMessage } from './client.ts'
 import type { KafkaRecord } from './index.ts'
 import { toView } from './message.ts'
 import type { Partition } from './partition.ts'
+import { type Again, handledAgain } from './progress.ts'
 
 /** A record on its way through the guard. One object a record, as there are many. */
 export abstract class RecordDelivery implements Delivery<KafkaRecord> {
   readonly message: KafkaMessage
   readonly received: ReceivedMessage
   readonly #partition: Partition
+  readonly #again: Again | undefined
 
   constructor(message: KafkaMessage, partition: Partition) {
     this.message = message
-    this.received = partition.read(message)
+    this.#again = partition.reach(message.offset)
+    this.received = partition.read(message, this.#again !== undefined)
     this.#partition = partition
   }
 
@@ -32,6 +35,18 @@ export abstract class RecordDelivery implements Delivery<KafkaRecord> {
     const storing = this.#partition.store(letter)
     abandonLate(storing, this.#partition.signal, this)
     await storing
+  }
+
+  /** The user is through with it. */
+  commit(admission: Admission): boolean | Promise<boolean> {
+    const committed = admission.commit()
+    const again = this.#again
+    if (again === undefined) return committed
+    const note = (done: boolean): boolean => {
+      if (done) handledAgain(again, Number(this.message.offset))
+      return done
+    }
+    return committed instanceof Promise ? committed.then(note) : note(committed)
   }
 
   /** What the handler gets. */

@@ -134,9 +134,10 @@ class GuardedBatch implements InHand {
   commitUpTo(offset: bigint): boolean | Promise<boolean> {
     const pending: Promise<boolean>[] = []
     for (; this.#committed < this.#handed; this.#committed++) {
-      const { admission, message } = this.#entries[this.#committed] as Entry
+      const entry = this.#entries[this.#committed] as Entry
+      const { admission, message } = entry
       if (BigInt(message.offset) > offset) break
-      const committed = admission?.commit() ?? true
+      const committed = admission === undefined || entry.commit(admission)
       if (committed instanceof Promise) pending.push(committed)
       else if (!committed) return false
     }
@@ -244,7 +245,7 @@ class GuardedBatch implements InHand {
   async #recheck(entries: readonly Entry[]): Promise<boolean> {
     for (const entry of entries) {
       const verified = entry.admission?.verified
-      if (verified === undefined || this.#partition.verifier.recheck(verified) === undefined) continue
+      if (verified === undefined || this.#partition.verifier.recheck(verified, entry.received) === undefined) continue
       await entry.putBack()?.release()
       void this.#partition.receive(entry)
       while (entry.isOpen) {

@@ -71,7 +71,7 @@ class SingleDelivery extends RecordDelivery implements InHand {
       this.#hold.resume()
       this.#partition.putDown(this)
     }
-    const commit = this.#partition.committed(admission.commit())
+    const commit = this.#partition.committed(this.commit(admission))
     if (!(commit instanceof Promise ? await this.#hold.wait(commit) : commit)) throw new LetGoError()
   }
 
@@ -80,7 +80,7 @@ class SingleDelivery extends RecordDelivery implements InHand {
   }
 
   commitUpTo(offset: bigint): boolean | Promise<boolean> {
-    return offset < BigInt(this.message.offset) || (this.#admission?.commit() ?? true)
+    return offset < BigInt(this.message.offset) || this.#admission === undefined || this.commit(this.#admission)
   }
 
   override abandon(): void {

@@ -1,3 +1,4 @@
+import { checkReprocess } from '../../src/consumer-options.ts'
 import type { DeadLetter } from '../../src/dead-letter.ts'
 import { SetupError } from '../../src/errors.ts'
 import type { Signer } from '../../src/signer.ts'
@@ -38,6 +39,12 @@ export interface KafkaConsumerOptions {
   readonly deadLetter?: (letter: DeadLetter<KafkaRecord>) => Promise<void>
   /** the topic for the dead letters of a topic; default `<topic>-dlt` */
   readonly deadLetterName?: (topic: string) => string
+  /**
+   * Handles again what was handled before, at its own offset: for working through a topic once more after a reset of the
+   * group's offsets. While it is set, whoever can move them can have handlers run again. A copy at another offset is still
+   * skipped. Going back by `seek` needs no such option. Default: false
+   */
+  readonly reprocess?: boolean
   /** hears every verdict; what it throws becomes a process warning */
   readonly onVerdict?: (verdict: Verdict, record: KafkaRecord) => void
 }
@@ -136,7 +143,9 @@ function groupIdOf(config: unknown): string | undefined {
   return typeof named === 'string' ? named : undefined
 }
 
-function checkOptions({ onRejected, deadLetter, deadLetterName }: KafkaConsumerOptions): void {
+function checkOptions(options: KafkaConsumerOptions): void {
+  const { onRejected, deadLetter, deadLetterName } = options
+  checkReprocess(options)
   if (
     onRejected !== undefined &&
     typeof onRejected !== 'function' &&

@@ -85,6 +85,7 @@ export function positionOf(topic: string, partition: number, offset: string): st
  * A record that arrived, for verifying.
  *
  * @param deliveredBy what {@link destinationOf} says of the topic
+ * @param reprocess the consumer sought it again
  */
 export function toReceived(
   topic: string,
@@ -92,6 +93,7 @@ export function toReceived(
   message: KafkaMessage,
   groupId: string | undefined,
   deliveredBy: readonly string[] = [destinationOf(topic)],
+  reprocess = false,
 ): ReceivedMessage {
   const raw = message.headers ?? NO_HEADERS
   let token: HeaderValue
@@ -113,6 +115,7 @@ export function toReceived(
     headers: headers ?? NO_HEADERS,
     position: positionOf(topic, partition, message.offset),
     ...(groupId !== undefined && { consumer: groupId }),
+    ...(reprocess && { reprocess }),
   }
 }
 

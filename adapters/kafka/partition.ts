@@ -7,6 +7,7 @@ import type { Verifier } from '../../src/verifier.ts'
 import type { KafkaMessage } from './client.ts'
 import type { KafkaRecord } from './index.ts'
 import { destinationOf, toReceived } from './message.ts'
+import { type Again, Progress } from './progress.ts'
 
 /** What the partitions of a consumer have in common. */
 export interface PartitionSetup {
@@ -32,6 +33,7 @@ export class Partition {
   readonly #setup: PartitionSetup
   readonly #deliveredBy: readonly string[]
   readonly #inHand = new Set<InHand>()
+  readonly #progress = new Progress()
   /** aborts when what is held has to be let go */
   #hold = newAbort()
   /** aborts when nobody may wait for commits any longer */
@@ -75,7 +77,13 @@ export class Partition {
     this.#guard = undefined
   }
 
-  /** The user sought another position: what is here is not what is wanted. */
+  /** The user sought another position. */
+  seek(offset: number): void {
+    this.#progress.seek(offset)
+    this.leave()
+  }
+
+  /** Another position was sought: what is here is not what is wanted. */
   leave(): void {
     this.#sought = true
     this.letGo()
@@ -97,9 +105,24 @@ export class Partition {
     return this.#leftBehind === String(offset)
   }
 
+  /** The group was joined anew. */
+  rejoin(): void {
+    this.#progress.rejoin()
+  }
+
+  /** The consumer has ended. */
+  end(): void {
+    this.#progress.end()
+  }
+
+  /** A record has come. Gives what it belongs to, where the user sought it again. */
+  reach(offset: string): Again | undefined {
+    return this.#progress.arrive(Number(offset))
+  }
+
   /** A record, for its delivery. */
-  read(message: KafkaMessage): ReceivedMessage {
-    return toReceived(this.topic, this.number, message, this.#setup.groupId(), this.#deliveredBy)
+  read(message: KafkaMessage, reprocess: boolean): ReceivedMessage {
+    return toReceived(this.topic, this.number, message, this.#setup.groupId(), this.#deliveredBy, reprocess)
   }
 
   receive(delivery: Delivery<KafkaRecord>): Outcome | Promise<Outcome> {

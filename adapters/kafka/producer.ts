@@ -9,8 +9,8 @@ import { copyBytes, copyToBytes, destinationOf, setToken, snapshot, toMessage } 
 
 export interface ProducerOptions {
   /**
-   * Leaves the token of a message that has one: for passing a message on, to a retry topic, as its first sender signed
-   * it. Default: every record gets a token of its own.
+   * Leaves the token of a message that has one: for passing a message on as its first sender signed it. Where it comes
+   * back by that (to its own topic, or to one that its policy names in `retryDestinations`), it is handled again. Default: every record gets a token of its own.
    */
   readonly preserveToken?: boolean
   /**
@@ -35,8 +35,7 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
       const copy = snapshot(message, confluent ? copyToBytes : copyBytes)
       if (confluent) checkHeaders(topic, copy)
       if (options.preserveToken && Object.hasOwn(copy.headers ?? {}, TOKEN_HEADER)) {
-        // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-        void (inspectionOf(message) ?? inspectionOf(message.headers))?.lease.release()
+        void (inspectionOf(message) ?? inspectionOf(message.headers))?.lease.passOn(destination, topic)
         return copy
       }
       copies.push(copy)

@@ -1,4 +1,5 @@
 import { Gatherer } from '../../src/batch/gatherer.ts'
+import { checkReprocess } from '../../src/consumer-options.ts'
 import { SetupError } from '../../src/errors.ts'
 import { TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
@@ -89,6 +90,7 @@ export function wrapConsumer(
   options: MemoryConsumerOptions = {},
 ): MemoryClient {
   requireClient(client)
+  checkReprocess(options)
   wrapOnce(client, 'consumer', verifier, () => {
     if (client.isConsuming) {
       throw new SetupError('already-consuming', 'the client consumes already; call wrapConsumer before consume')

@@ -1,11 +1,11 @@
-import type { ConsumerOptions } from '../../src/consumer-options.ts'
+import { type ConsumerOptions, checkReprocess } from '../../src/consumer-options.ts'
 import { SetupError } from '../../src/errors.ts'
 import type { AmqpMessage } from './client.ts'
 
 export interface RabbitmqProducerOptions {
   /**
-   * Leaves the token of a message that has one: for passing a message on, to a retry queue, as its first sender signed
-   * it. Default: every publish gets a token of its own.
+   * Leaves the token of a message that has one: for passing a message on as its first sender signed it. Where it comes
+   * back by that (to its own queue, or by an address that its policy names in `retryDestinations`), it is handled again. Default: every publish gets a token of its own.
    */
   readonly preserveToken?: boolean
   /**
@@ -35,6 +35,7 @@ const LONGEST_HOLD_SECONDS = 2_147_483
 /** @throws SetupError `option-invalid` */
 export function checkConsumerOptions(options: RabbitmqConsumerOptions): void {
   const { onRejected, noAck, maxHoldSeconds, deadLetter, deadLetterName, queueName, onVerdict } = options
+  checkReprocess(options)
   const known = onRejected === undefined || typeof onRejected === 'function'
   if (!known && !['dead-letter', 'reject', 'acknowledge'].includes(onRejected)) {
     throw invalid(`onRejected must be 'dead-letter', 'reject', 'acknowledge' or a function`)

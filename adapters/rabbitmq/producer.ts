@@ -1,4 +1,5 @@
 import { SetupError } from '../../src/errors.ts'
+import type { Lease } from '../../src/leases.ts'
 import { NO_HEADERS, TOKEN_HEADER } from '../../src/message.ts'
 import type { Signer } from '../../src/signer.ts'
 import { quote } from '../../src/text.ts'
@@ -27,8 +28,8 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
     const options = snapshot(given)
     if (options === undefined) return plainly()
     if (how.preserveToken && (options.headers[TOKEN_HEADER] ?? undefined) !== undefined) {
-      // Its id counts as not handled from now on, or its next delivery would be skipped as a duplicate.
-      void inspectionOf((given as PublishOptions).headers)?.lease.release()
+      const lease = inspectionOf((given as PublishOptions).headers)?.lease
+      if (lease !== undefined) passOn(lease, exchange ?? '', routingKey ?? '', options)
       return plainly()
     }
     const message = toMessage(destinations.of(exchange ?? '', routingKey ?? ''), content, options)
@@ -42,6 +43,14 @@ export function signPublishes(channel: ChannelLike, signer: Signer, how: Rabbitm
     gathered?.flush()
     return send(token, content)
   })
+}
+
+/** A message goes by its routing key, and by those of CC and BCC; the default exchange's are names of queues. */
+function passOn(lease: Lease, exchange: string, routingKey: string, { CC, BCC }: Snapshot): void {
+  for (const key of [routingKey, CC, BCC].flat()) {
+    if (typeof key !== 'string' || !key.isWellFormed() || !exchange.isWellFormed()) continue
+    void lease.passOn(destinationOf(exchange, key), exchange === '' ? key : undefined)
+  }
 }
 
 /** Undefined is the empty string to amqplib. */

@@ -70,11 +70,12 @@ export class EntryHandler {
     this.#connection = connection
     this.#stopping = stopping
     this.#deliveredBy = [destinationOf(group.stream)]
-    const { onRejected, deadLetter, onVerdict } = options
+    const { onRejected, deadLetter, onVerdict, reprocess } = options
     this.#guard = new Guard<StreamEntry>(options.verifier, {
       ...(onRejected !== undefined && { onRejected }),
       ...(deadLetter !== undefined && { deadLetter }),
       ...(onVerdict !== undefined && { onVerdict }),
+      ...(reprocess !== undefined && { reprocess }),
       signal: stopping,
     })
     stopping.addEventListener('abort', () => this.#changed(), { once: true })

@@ -1,8 +1,11 @@
+import { checkReprocess } from '../../src/consumer-options.ts'
 import { SetupError } from '../../src/errors.ts'
 import type { RedisStreamsConsumerOptions } from './guarded-client.ts'
 
 /** @throws SetupError `option-invalid` */
-export function checkOptions({ onRejected, deadLetter, deadLetterName }: RedisStreamsConsumerOptions): void {
+export function checkOptions(options: RedisStreamsConsumerOptions): void {
+  const { onRejected, deadLetter, deadLetterName } = options
+  checkReprocess(options)
   if (onRejected === 'reject') {
     throw new SetupError('option-invalid', "onRejected: Redis has no dead letters of its own; write 'dead-letter'")
   }

@@ -1,4 +1,5 @@
 import type { BeginResult, CommitResult, ReplayClaim } from './replay-store.ts'
+import { Kept } from './shared-room.ts'
 
 class InHand {
   owner: string
@@ -17,17 +18,14 @@ class InHand {
 type Slot = undefined | InHand | string
 
 /** What is known of the messages of one batch: a slot for each, which is an eighth of an entry in a Map. */
-export class BatchRecord {
-  readonly key: string
+export class BatchRecord extends Kept {
   readonly digest: string
-  /** when the last of its messages is past its retention, monotonic ms */
-  until: number = Number.NEGATIVE_INFINITY
   /** how many of its messages are in hand */
   inHand = 0
   readonly #slots: Slot[]
 
   constructor(key: string, digest: string, size: number) {
-    this.key = key
+    super(key)
     this.digest = digest
     this.#slots = new Array<Slot>(size).fill(undefined)
   }

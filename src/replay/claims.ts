@@ -44,12 +44,13 @@ class MessageClaim implements ReplayClaim {
   readonly position: string | undefined
   readonly owner: string
   readonly leaseSeconds: number
+  readonly sender: string
   readonly reprocess: boolean
 
   constructor(
     scope: string,
     { position }: ReceivedMessage,
-    { batch, digest }: Verified,
+    { batch, digest, sender: { service } }: Verified,
     owner: string,
     leaseSeconds: number,
     reprocess: boolean,
@@ -60,6 +61,7 @@ class MessageClaim implements ReplayClaim {
     this.position = position
     this.owner = owner
     this.leaseSeconds = leaseSeconds
+    this.sender = service
     this.reprocess = reprocess
   }
 }

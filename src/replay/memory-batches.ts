@@ -1,6 +1,6 @@
 import { BatchRecord } from './batch-record.ts'
-import { Generations } from './generations.ts'
 import type { BeginResult, CommitResult, ReplayClaim } from './replay-store.ts'
+import { SharedRoom } from './shared-room.ts'
 
 /** A batch counts for a quarter of its messages, which is about what it takes. */
 const MESSAGES_AN_ENTRY = 4
@@ -11,22 +11,22 @@ type BatchClaim = ReplayClaim & { readonly batch: NonNullable<ReplayClaim['batch
 export class MemoryBatches {
   /** batches with messages in hand, and the last one that was asked for */
   readonly #open = new Map<string, BatchRecord>()
-  readonly #kept: Generations<BatchRecord>
+  readonly #kept: SharedRoom<BatchRecord>
   /** messages of a batch mostly come one after the other */
   #last: BatchRecord | undefined
 
-  /** @param onDrop as for {@link Generations} */
-  constructor(room: number, now: number, onDrop: (now: number) => void) {
-    this.#kept = new Generations(room, now, (at) => {
+  /** @param onTurn as for {@link SharedRoom} */
+  constructor(room: number, now: number, onTurn: (now: number) => void) {
+    this.#kept = new SharedRoom(room, now, (at) => {
       for (const record of this.#open.values()) {
         record.dropAbandoned(at)
         if (record.inHand === 0 && record !== this.#last) this.#open.delete(record.key)
       }
-      onDrop(at)
+      onTurn(at)
     })
   }
 
-  get kept(): Pick<Generations<BatchRecord>, 'size' | 'evictedEarly' | 'reachesBackTo'> {
+  get kept(): Pick<SharedRoom<BatchRecord>, 'size' | 'evictedEarly' | 'reachesBackTo' | 'largest'> {
     return this.#kept
   }
 
@@ -37,21 +37,21 @@ export class MemoryBatches {
   }
 
   begin(claim: BatchClaim, now: number): BeginResult {
-    const { index, size } = claim.batch
+    const { index } = claim.batch
     const record = this.#recordOf(claim, now)
     if (record.digest !== claim.digest) return 'reused'
     const result = record.begin(claim, index, now)
     // What runs again at its own position stays committed, and must not be dropped under it.
-    if (result === 'run' && record.until > now) this.#keep(record, size, now)
+    if (result === 'run' && record.until > now) this.#keep(record, claim, now)
     return result
   }
 
   commit(claim: BatchClaim, retentionSeconds: number, now: number): CommitResult {
-    const { index, size } = claim.batch
+    const { index } = claim.batch
     const record = this.#recordOf(claim, now)
     if (record.digest !== claim.digest) return 'lost'
     const result = record.commit(claim, index, now + retentionSeconds * 1000, now)
-    if (result === 'committed') this.#keep(record, size, now)
+    if (result === 'committed') this.#keep(record, claim, now)
     return result
   }
 
@@ -63,8 +63,8 @@ export class MemoryBatches {
     this.#find(claim.batch.key)?.renew(claim, claim.batch.index, now)
   }
 
-  #keep(record: BatchRecord, size: number, now: number): void {
-    this.#kept.keep(record.key, record, record.until, now, Math.ceil(size / MESSAGES_AN_ENTRY))
+  #keep(record: BatchRecord, { sender = '', batch: { size } }: BatchClaim, now: number): void {
+    this.#kept.keep(record, sender, now, Math.ceil(size / MESSAGES_AN_ENTRY))
   }
 
   #recordOf({ batch: { key, size }, digest }: BatchClaim, now: number): BatchRecord {

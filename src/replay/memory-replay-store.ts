@@ -1,8 +1,9 @@
 import { SetupError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { Generations } from './generations.ts'
+import { quote } from '../text.ts'
 import { MemoryBatches } from './memory-batches.ts'
 import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
+import { Kept, SharedRoom } from './shared-room.ts'
 
 const DEFAULT_MAX_ENTRIES = 500_000
 /** A Map holds no more than 2^24 entries. */
@@ -12,13 +13,19 @@ const MOST_ENTRIES = 2 ** 24
 const NOTICE_MS = 60_000
 
 /** Where an entry lies says what it is: in progress until its lease ends, or committed until its retention ends. */
-interface Entry {
+class Entry extends Kept {
   readonly digest: string
   position: string | undefined
   /** kept once committed, so that a commit may be repeated */
   owner: string
-  /** monotonic ms */
-  until: number
+
+  constructor({ key, digest, position, owner }: ReplayClaim, until: number) {
+    super(key)
+    this.digest = digest
+    this.position = position
+    this.owner = owner
+    this.until = until
+  }
 }
 
 /** What a {@link MemoryReplayStore} holds. */
@@ -28,20 +35,21 @@ export interface MemoryReplayGauge {
   readonly inProgress: number
   /** how far back the store knows every token that was committed and is within its retention, in seconds */
   readonly reachesBackSeconds: number
-  /** how many committed entries were dropped for want of room, some of their generation being within their retention */
+  /** how many committed entries were dropped for want of room within their retention */
   readonly evictedEarly: number
 }
 
 /**
- * Remembers handled tokens in this process, since its start, and as long as there is room: between half of `maxEntries`
- * and all of it, so 50 to 100 s at 5,000 messages a second and 500,000 entries. A token that was forgotten too early is
- * handled again if it is copied; {@link MemoryReplayStore.gauge} tells. Entries in progress come on top and are never
+ * Remembers handled tokens in this process, since its start, and as long as there is room: 100 s at 5,000 messages a
+ * second and 500,000 entries. When it is full, the service whose messages take most of it loses its oldest ones, so that one
+ * service cannot push out what others sent: of each, at least `maxEntries` divided by the number of services are
+ * remembered. A token that was forgotten too early is handled again if it is copied; {@link MemoryReplayStore.gauge} tells. Entries in progress come on top and are never
  * dropped while their lease lives.
  */
 export class MemoryReplayStore implements ReplayStore {
   readonly #now: () => number
   readonly #inProgress = new Map<string, Entry>()
-  readonly #committed: Generations<Entry>
+  readonly #committed: SharedRoom<Entry>
   readonly #batches: MemoryBatches
   #noticed = Number.NEGATIVE_INFINITY
   #evictedBefore = 0
@@ -59,7 +67,7 @@ export class MemoryReplayStore implements ReplayStore {
     }
     this.#now = now
     const start = now()
-    this.#committed = new Generations(maxEntries, start, (at) => {
+    this.#committed = new SharedRoom(maxEntries, start, (at) => {
       // What no handler renewed, committed or released stands as if it were none: its time to go.
       for (const [key, entry] of this.#inProgress) {
         if (entry.until <= at) this.#inProgress.delete(key)
@@ -75,14 +83,14 @@ export class MemoryReplayStore implements ReplayStore {
     const held = this.#inProgress.get(claim.key)
     const entry = held ?? this.#known(claim.key, now)
     if (entry === undefined) {
-      this.#inProgress.set(claim.key, newEntry(claim, now + claim.leaseSeconds * 1000))
+      this.#inProgress.set(claim.key, new Entry(claim, now + claim.leaseSeconds * 1000))
       return 'run'
     }
     if (entry.digest !== claim.digest) return 'reused'
     if (held === undefined) {
       if (claim.reprocess !== true || !isSamePosition(entry, claim)) return 'duplicate'
       // It stays committed, or a copy would run after this run failed; and it must not be dropped under it.
-      this.#committed.keep(claim.key, entry, entry.until, now)
+      this.#committed.keep(entry, claim.sender ?? '', now)
       return 'run'
     }
     if (held.owner !== claim.owner && held.until > now && !isSamePosition(held, claim)) return 'in-progress'
@@ -106,7 +114,7 @@ export class MemoryReplayStore implements ReplayStore {
     const kept = held === undefined && entry !== undefined ? entry.until : Number.NEGATIVE_INFINITY
     const until = Math.max(kept, now + retentionSeconds * 1000)
     if (own) entry.until = until
-    this.#committed.keep(claim.key, own ? entry : newEntry(claim, until), until, now)
+    this.#committed.keep(own ? entry : new Entry(claim, until), claim.sender ?? '', now)
     return 'committed'
   }
 
@@ -146,21 +154,19 @@ export class MemoryReplayStore implements ReplayStore {
     if (evictedEarly === this.#evictedBefore || now - this.#noticed < NOTICE_MS) return
     this.#evictedBefore = evictedEarly
     this.#noticed = now
+    const sender = this.#committed.evictedEarly > 0 ? this.#committed.largest : this.#batches.kept.largest
     publish('queue-key-auth:notice', () => ({
       notice: 'replay-store-full',
       detail:
         `handled messages are forgotten before they are too old to be accepted: the store reaches ` +
-        `${Math.round(reachesBackSeconds)} s back; raise maxEntries, lower maxAgeSeconds, or share a store`,
+        `${Math.round(reachesBackSeconds)} s back; raise maxEntries, lower maxAgeSeconds, or share a store. ` +
+        `Most of the room is taken by messages of ${quote(sender)}`,
     }))
   }
 }
 
 function isOfBatch(claim: ReplayClaim): claim is ReplayClaim & { batch: NonNullable<ReplayClaim['batch']> } {
   return claim.batch !== undefined
-}
-
-function newEntry(claim: ReplayClaim, until: number): Entry {
-  return { digest: claim.digest, position: claim.position, owner: claim.owner, until }
 }
 
 function isSamePosition(entry: Entry, claim: ReplayClaim): boolean {

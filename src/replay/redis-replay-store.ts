@@ -1,10 +1,12 @@
 import { hash } from 'node:crypto'
 import { SetupError } from '../errors.ts'
+import { isIoredis } from '../ioredis-client.ts'
 import { DEFAULT_MAX_AGE_SECONDS } from '../policy.ts'
+import { quote } from '../text.ts'
 import { BEGIN, COMMIT, RELEASE, RENEW, type Script } from './redis-replay-scripts.ts'
 import type { BeginResult, CommitResult, ReplayClaim, ReplayStore } from './replay-store.ts'
 
-/** What is used of a client of Redis: a `Redis` or a `Cluster` of ioredis. */
+/** What is used of a `Redis` or a `Cluster` of ioredis 5 or 6. Another client that has such a method is refused. */
 export interface RedisLike {
   call(command: string, ...args: (string | number)[]): Promise<unknown>
 }
@@ -12,13 +14,24 @@ export interface RedisLike {
 export interface RedisReplayStoreOptions {
   /** what keys begin with; default `queueauth:replay:` */
   readonly keyPrefix?: string
-  /** how many messages a second are expected, for the forecast of memory; default: it is given for one */
-  readonly messagesPerSecond?: number
-  /** for the same forecast, the verifier's `maxAgeSeconds`; default 604,800 (7 days) */
-  readonly maxAgeSeconds?: number
   /** how long to wait for an answer before the message is deferred, in seconds; default 2 */
   readonly timeoutSeconds?: number
 }
+
+/** What a forecast is made from. */
+export interface RedisReplayLoad {
+  readonly messagesPerSecond: number
+  /** the verifier's `maxAgeSeconds`; default 604,800 (7 days). `Infinity`: there is no end of it */
+  readonly maxAgeSeconds?: number
+}
+
+/** What Redis will hold when as many messages have come for as long as they are remembered. */
+export interface RedisReplayForecast {
+  readonly entries: number
+  readonly bytes: number
+}
+
+const OPTIONS: ReadonlySet<string> = new Set(['keyPrefix', 'timeoutSeconds'])
 
 /** Measured on Redis 7 with keys and entries of usual length. */
 const BYTES_AN_ENTRY = 250
@@ -26,33 +39,60 @@ const BYTES_AN_ENTRY = 250
 /**
  * Remembers handled tokens in Redis, for all processes that share it, over restarts. While it cannot be reached messages
  * are deferred. What it keeps must not be evicted: set `maxmemory-policy noeviction`.
+ * {@link RedisReplayStore.forecast} says what memory they will take.
  *
- * Says at construction, as a process warning, what memory it will take.
+ * ```ts
+ * new Verifier({ keys, replay: new RedisReplayStore(new Redis('redis://localhost')) })
+ * ```
  */
 export class RedisReplayStore implements ReplayStore {
   readonly #redis: RedisLike
   readonly #keyPrefix: string
   readonly #timeoutMs: number
 
-  /** @throws SetupError `option-invalid` */
+  /**
+   * @param redis a `Redis` or a `Cluster` of ioredis 5 or 6
+   * @throws SetupError `client-unsupported`, `option-invalid`
+   */
   constructor(redis: RedisLike, options: RedisReplayStoreOptions = {}) {
-    const { keyPrefix = 'queueauth:replay:', messagesPerSecond, timeoutSeconds = 2 } = options
-    const { maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = options
-    if (typeof redis?.call !== 'function') {
-      throw new SetupError('option-invalid', 'RedisReplayStore needs a client of ioredis: new RedisReplayStore(redis)')
+    if (!isIoredis(redis)) {
+      throw new SetupError(
+        'client-unsupported',
+        'RedisReplayStore takes a Redis or a Cluster of ioredis 5 or 6, and this is none; write new RedisReplayStore(new Redis(url)) with one of ioredis',
+      )
     }
+    const unknown = Object.keys(options).find((name) => !OPTIONS.has(name))
+    if (unknown !== undefined) {
+      throw new SetupError(
+        'option-invalid',
+        `RedisReplayStore: ${quote(unknown)} is no option; there are ${[...OPTIONS].join(', ')}. RedisReplayStore.forecast() takes messagesPerSecond and maxAgeSeconds`,
+      )
+    }
+    const { keyPrefix = 'queueauth:replay:', timeoutSeconds = 2 } = options
+    if (typeof keyPrefix !== 'string') throw new SetupError('option-invalid', 'keyPrefix must be text')
     if (!(timeoutSeconds > 0 && timeoutSeconds <= 60)) {
       throw new SetupError('option-invalid', 'timeoutSeconds must be a number of seconds above 0 and at most 60')
-    }
-    for (const [name, value] of Object.entries({ messagesPerSecond, maxAgeSeconds })) {
-      if (value !== undefined && !(value > 0)) {
-        throw new SetupError('option-invalid', `${name} must be a positive number`)
-      }
     }
     this.#redis = redis
     this.#keyPrefix = keyPrefix
     this.#timeoutMs = timeoutSeconds * 1000
-    process.emitWarning(forecast(messagesPerSecond, maxAgeSeconds), { type: 'QueueKeyAuthWarning' })
+  }
+
+  /**
+   * The memory that entries will take, by what was measured on Redis 7: `forecast({ messagesPerSecond: 100 })` is
+   * `{ entries: 60480000, bytes: 15120000000 }`, and a lower maximum age makes it less.
+   *
+   * @throws SetupError `option-invalid`
+   */
+  static forecast(load: RedisReplayLoad): RedisReplayForecast {
+    const { messagesPerSecond, maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS } = load
+    for (const [name, value] of Object.entries({ messagesPerSecond, maxAgeSeconds })) {
+      if (typeof value !== 'number' || !(value > 0)) {
+        throw new SetupError('option-invalid', `${name} must be a positive number`)
+      }
+    }
+    const entries = Math.ceil(messagesPerSecond * maxAgeSeconds)
+    return { entries, bytes: entries * BYTES_AN_ENTRY }
   }
 
   async begin(claim: ReplayClaim): Promise<BeginResult> {
@@ -120,12 +160,4 @@ function digestOf({ digest }: ReplayClaim): string {
 
 function milliseconds(seconds: number): number {
   return Math.max(1, Math.ceil(seconds * 1000))
-}
-
-function forecast(messagesPerSecond: number | undefined, maxAgeSeconds: number): string {
-  const rate = messagesPerSecond ?? 1
-  const megabytes = (rate * maxAgeSeconds * BYTES_AN_ENTRY) / 1e6
-  const amount = Number.isFinite(megabytes) ? `about ${Math.ceil(megabytes).toLocaleString('en')} MB` : 'no end of'
-  const what = messagesPerSecond === undefined ? 'for each message a second' : `at ${rate} messages a second`
-  return `RedisReplayStore: ${what} and a maximum age of ${maxAgeSeconds} s, Redis will need ${amount} memory; maxAgeSeconds lowers it`
 }

@@ -15,6 +15,8 @@ export interface ReplayClaim {
   readonly owner: string
   /** Seconds the entry stays this owner's without a `renew`. */
   readonly leaseSeconds: number
+  /** The service that signed, for stores that have little room: what one sends must not push out what others sent. */
+  readonly sender?: string | undefined
   /** This consumer asked for this delivery itself, so what was handled at this very position is handled again. */
   readonly reprocess?: boolean | undefined
 }

@@ -46,7 +46,7 @@ export interface Features {
   readonly requeue: boolean
   /** a message that is held, or in hand, holds up those behind it: the transport settles in order */
   readonly ordered?: boolean
-  /** deliveries have positions, so a redelivery is told from a copy and handled again */
+  /** deliveries have positions, so a redelivery of what was not handled to the end needs no wait for a lease */
   readonly positions?: boolean
   /** the client waits for the handler's promise, so that a rejection is what a throw is */
   readonly awaitsHandler?: boolean

@@ -5,6 +5,7 @@ import { exactlyOnceTests } from './exactly-once.ts'
 import { holdingTests } from './holding.ts'
 import { producerTests } from './producers.ts'
 import { retryTests } from './retries.ts'
+import { rewindTests } from './rewinds.ts'
 import type { OpenScene } from './scene.ts'
 
 /** What is asked of every client. */
@@ -14,5 +15,6 @@ export function clientTests(open: OpenScene): void {
   describe('dead-lettering', () => deadLetteringTests(open))
   describe('retries', () => retryTests(open))
   describe('exactly once', () => exactlyOnceTests(open))
+  describe('consumers that are moved', () => rewindTests(open))
   describe('consumers that hold a record', () => holdingTests(open))
 }

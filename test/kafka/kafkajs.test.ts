@@ -82,4 +82,32 @@ describe.skipIf(brokers === undefined)('with kafkajs', () => {
       expect(await endWith(true)).toEqual(await endWith(false))
     },
   )
+
+  it('consumers that join their group anew have forgotten what they sought', async () => {
+    const scene = await open()
+    await scene.send(['0', '1', '2'].map((value) => ({ value })))
+    const [got, skipped]: [string[], string[]] = [[], []]
+    const kafka = wrapConsumer(scene.kafka(), scene.verifier, {
+      onVerdict: (verdict, { message }) => {
+        if (verdict.outcome === 'skipped') skipped.push(message.offset)
+      },
+    })
+    const retry = { retries: 0, initialRetryTime: 20, maxRetryTime: 50 }
+    const consumer = kafka.consumer({ groupId: `group-${scene.topic}`, maxWaitTimeInMs: 50, retry })
+    onTestFinished(() => consumer.disconnect())
+    await consumer.connect()
+    let joins = 0
+    consumer.on(consumer.events.GROUP_JOIN, () => void joins++)
+    await scene.library.run(consumer, [scene.topic], {
+      eachMessage: async ({ message }) => {
+        // The second time it fails, which ends the consumer, and kafkajs begins anew.
+        if (got.push(String(message.value)) === 5) throw new Error('not now')
+      },
+    })
+    await expect.poll(() => scene.committed()).toBe('3')
+    consumer.seek({ topic: scene.topic, partition: 0, offset: '0' })
+    await expect.poll(() => skipped.slice(-2)).toEqual(['1', '2'])
+    expect(got).toEqual(['0', '1', '2', '0', '1'])
+    expect(joins).toBe(2)
+  })
 })

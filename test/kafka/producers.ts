@@ -211,6 +211,32 @@ export function producerTests(open: OpenScene): void {
     await producer.disconnect()
   })
 
+  it.each<[string, string[] | undefined, string[]]>([
+    ['are passed on to an audit topic stay handled, and copies of them are skipped', undefined, ['0']],
+    ['are passed on to a topic that the policy does not name stay handled', ['kafka:another-*'], ['0']],
+    ['are passed on to a topic that the policy names for retries are free', ['kafka:*-audit'], ['0', '1', '2', '3']],
+  ])('whose records %s', async (_what, retryDestinations, expected) => {
+    const scene = await open({ queues: { 'orders-*': { ...(retryDestinations && { retryDestinations }) } } })
+    await scene.createTopic(`${scene.topic}-audit`)
+    await scene.send([{ value: 'x', headers: { a: 'b' } }])
+    const [{ value, headers } = { value: null }] = await scene.read(scene.topic, 1)
+    const copy = { value, headers: headers ?? {} }
+    await scene.send([copy, copy, copy], { signed: false })
+    const producer = wrapProducer(scene.kafka().producer(), scene.keys.signer, { preserveToken: true })
+    await producer.connect()
+    const handled: string[] = []
+    await scene.consume({
+      eachMessage: async ({ message }) => {
+        handled.push(message.offset)
+        const passed = { value: message.value, ...(message.headers && { headers: message.headers }) }
+        await producer.send({ topic: `${scene.topic}-audit`, messages: [passed] })
+      },
+    })
+    await expect.poll(() => scene.committed()).toBe('4')
+    expect(handled).toEqual(expected)
+    await producer.disconnect()
+  })
+
   it('write dead letters in full, else without explanations, else compressed, else a pointer', async () => {
     const limit = 20_000
     const scene = await open()

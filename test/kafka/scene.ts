@@ -81,6 +81,7 @@ export class Scene {
       topic = this.topic,
       topics = [topic],
       verifier = this.verifier,
+      connected = () => undefined,
       ...options
     }: ConsumeOptions = {},
   ): Promise<Consumer> {
@@ -88,6 +89,7 @@ export class Scene {
     const consumer = this.library.consumer(kafka, groupId, run.autoCommit)
     onTestFinished(() => consumer.disconnect())
     await consumer.connect()
+    connected(consumer)
     await this.library.run(consumer, topics, run)
     return consumer
   }
@@ -123,6 +125,8 @@ interface ConsumeOptions extends KafkaConsumerOptions {
   topic?: string
   topics?: (string | RegExp)[]
   verifier?: Verifier
+  /** is called before the consumer runs */
+  connected?: (consumer: Consumer) => void
 }
 
 /** Makes a scene of the client that is tested. */

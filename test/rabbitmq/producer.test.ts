@@ -1,7 +1,15 @@
-import type { Channel, GetMessage, Options } from 'amqplib'
+import type { Channel, ConfirmChannel, ConsumeMessage, GetMessage, Options } from 'amqplib'
 import { describe, expect, inject, it } from 'vitest'
 import { wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
-import { releaseForRetry, Signer, senderOf, unsignedHeaders, Verifier } from '../../src/index.ts'
+import {
+  type QueuePolicy,
+  releaseForRetry,
+  Signer,
+  senderOf,
+  unsignedHeaders,
+  type Verdict,
+  Verifier,
+} from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { eventually } from '../eventually.ts'
 import { amqplib010, bench, bodies, inbox } from './helpers.ts'
@@ -317,6 +325,71 @@ describe.skipIf(url === undefined)('what a wrapped producer sends', () => {
         [id, 2],
       ])
       await eventually(async () => expect(await at.ready(queue)).toBe(0))
+    })
+
+    /** A consumer that passes everything on with its token before it acknowledges, and copies that an attacker makes. */
+    async function passOn(
+      policy: QueuePolicy,
+      publish: (worker: ConfirmChannel, message: ConsumeMessage, audit: string) => void,
+    ): Promise<{ handled: number; skipped: number; audited: number }> {
+      const [queue, audit] = [await at.queue(), await at.queue()]
+      const names = (list: readonly string[] = []) => list.map((name) => name.replace('{audit}', audit))
+      const { retryDestinations } = policy
+      const judging = new Verifier({
+        keys,
+        ...(retryDestinations && { queues: { [queue]: { retryDestinations: names(retryDestinations) } } }),
+      })
+      const worker = await (await at.connection()).createConfirmChannel()
+      const seen = { handled: 0, skipped: 0 }
+      const onVerdict = ({ outcome }: Verdict): void => {
+        if (outcome === 'skipped') seen.skipped++
+      }
+      wrapProducer(wrapConsumer(worker, judging, { onVerdict }), signer, { preserveToken: true })
+      const plain = await (await at.connection()).createConfirmChannel()
+      const producer = wrapProducer(await (await at.connection()).createConfirmChannel(), signer)
+      producer.sendToQueue(queue, Buffer.from('x'), { type: 't' })
+      await producer.waitForConfirms()
+      const captured = await plain.get(queue, { noAck: true })
+      if (captured === false) throw new Error('the message is not there')
+      for (let copies = 4; copies > 0; copies--) plain.sendToQueue(queue, captured.content, captured.properties)
+      await plain.waitForConfirms()
+      await worker.prefetch(1)
+      await worker.consume(queue, (message) => {
+        if (message === null) return
+        seen.handled++
+        publish(worker, message, audit)
+        worker.ack(message)
+      })
+      await eventually(() => expect(seen.handled + seen.skipped).toBe(4))
+      await worker.waitForConfirms()
+      return { ...seen, audited: await at.ready(audit) }
+    }
+
+    const toAudit = (worker: ConfirmChannel, { content, properties }: ConsumeMessage, audit: string): void =>
+      void worker.sendToQueue(audit, content, properties)
+
+    it('to an audit queue with preserveToken leaves it handled: copies of it are skipped', async () => {
+      expect(await passOn({}, toAudit)).toEqual({ handled: 1, skipped: 3, audited: 1 })
+    })
+
+    it.each([
+      ['by name', ['amqp:/{audit}']],
+      ['by a pattern', ['amqp:orders/*', 'amqp:/*']],
+    ])('to a queue that its policy names for retries, %s, frees its id', async (_how, retryDestinations) => {
+      expect(await passOn({ retryDestinations }, toAudit)).toEqual({ handled: 4, skipped: 0, audited: 4 })
+    })
+
+    it('to an address that its policy does not name leaves it handled', async () => {
+      const policy = { retryDestinations: ['amqp:/another', 'amqp:audit/{audit}'] }
+      expect(await passOn(policy, toAudit)).toEqual({ handled: 1, skipped: 3, audited: 1 })
+    })
+
+    it.each(['CC', 'BCC'] as const)('by %s to a queue that its policy names frees its id', async (option) => {
+      const publish: typeof toAudit = (worker, { content, properties }, audit) =>
+        void worker.publish('', 'nowhere', content, { ...properties, [option]: [audit] } as Options.Publish)
+      const policy = { retryDestinations: ['amqp:/{audit}'] }
+      expect(await passOn(policy, publish)).toEqual({ handled: 4, skipped: 0, audited: 4 })
+      expect(await passOn({}, publish)).toEqual({ handled: 1, skipped: 3, audited: 1 })
     })
 
     it.each([

@@ -6,7 +6,7 @@ import { sentBy, testKeys } from '../../src/testing.ts'
 import { inspectionOf, releaseForRetry, senderOf, unsignedHeaders, verdictOf } from '../../src/verdict.ts'
 import { splitHeaders } from '../../src/view.ts'
 import { bad, failing, fresh, Latch, type Log, listenDuringEachTest, ScriptedStore } from './deliveries.ts'
-import { MESSAGE, receivedWith, verifierFor } from './helpers.ts'
+import { MESSAGE, receivedWith, tokenOf, verifierFor } from './helpers.ts'
 
 listenDuringEachTest()
 
@@ -115,7 +115,7 @@ describe('what the handler gets', () => {
     const view = await handled(message)
     expect(view.headers).toEqual({ tenant: 'acme', 'x-attempt': 1, traceparent: '00-a' })
     expect(Object.getPrototypeOf(view.headers)).toBe(Object.prototype)
-    expect(view.payload).toBe(MESSAGE.payload)
+    expect(view.payload).toEqual(MESSAGE.payload)
     expect(view.destination).toBe(MESSAGE.destination)
     const apart = unsignedHeaders(view)
     expect(Object.getPrototypeOf(apart)).toBeNull()
@@ -147,7 +147,88 @@ describe('what the handler gets', () => {
     const view = await handled(message, { replay })
     expect(view.headers).toEqual(MESSAGE.headers)
     expect(view.properties).toEqual(MESSAGE.properties)
-    expect(view.payload).toBe(MESSAGE.payload)
+    expect(view.payload).toEqual(MESSAGE.payload)
+  })
+
+  describe('down to the bytes, where the transport uses its buffers again', () => {
+    const kept = Buffer.from('kept')
+    const SIGNED = {
+      ...MESSAGE,
+      headers: { blob: Buffer.from('blob'), list: [Buffer.from('in a list'), ['deeper']], table: { a: { b: 'c' } } },
+      properties: { type: Buffer.from('order'), messageId: 'm-1' },
+    }
+    /** A message in buffers of a transport, and what it does with them next. */
+    const reused = (payload: Uint8Array) => {
+      const blob = Buffer.from('blob')
+      const inList = Buffer.from('in a list')
+      const deeper = ['deeper']
+      const table = { a: { b: 'c' } }
+      const type = Buffer.from('order')
+      const message = receivedWith(tokenOf({ message: { ...SIGNED, payload: Buffer.from(payload) } }), {
+        payload,
+        headers: { blob, list: [inList, deeper], table },
+        properties: { type, messageId: 'm-1' },
+      })
+      const reuse = (): void => {
+        for (const bytes of [payload, blob, inList, type]) bytes.fill(0x78)
+        deeper[0] = 'x'
+        table.a.b = 'x'
+      }
+      return { message, reuse }
+    }
+    const payloads: [string, () => Uint8Array][] = [
+      ['a Buffer', () => Buffer.from(kept)],
+      ['a Uint8Array', () => new Uint8Array(kept)],
+      ['memory that threads share', () => Buffer.from(new SharedArrayBuffer(4)).fill(kept)],
+    ]
+
+    it.each(payloads)('the handler gets what was checked: %s', async (_what, payload) => {
+      for (const late of [true, false]) {
+        const replay = new ScriptedStore()
+        const { message, reuse } = reused(payload())
+        replay.begins.push(async (): Promise<'run'> => {
+          if (late) await Promise.resolve()
+          reuse()
+          return 'run'
+        })
+        const view = await handled(message, { replay })
+        expect(Buffer.from(view.payload ?? []).toString()).toBe('kept')
+        expect({ ...view.headers }).toEqual(SIGNED.headers)
+        expect(view.properties).toEqual(SIGNED.properties)
+      }
+    })
+
+    it('and so does a handler that waits itself, where the store is in memory', async () => {
+      const { message, reuse } = reused(Buffer.from(kept))
+      const view = await handled(message)
+      reuse()
+      expect(String(view.payload)).toBe('kept')
+      expect({ ...view.headers }).toEqual(SIGNED.headers)
+    })
+
+    it('the dead letter has what was rejected', async () => {
+      const { message, reuse } = reused(Buffer.from('evil'))
+      const forged = { ...message, token: fresh().token }
+      const letters: DeadLetter<ReceivedMessage>[] = []
+      const deadLetter = async (letter: DeadLetter<ReceivedMessage>): Promise<void> => {
+        reuse()
+        letters.push(letter)
+      }
+      await guardHandler(deliveryOf([], forged), verifierFor(), () => undefined, { deadLetter })
+      expect(letters[0]?.reason).toBe('body-mismatch')
+      for (const { payload } of [letters[0]?.received, letters[0]?.message] as ReceivedMessage[]) {
+        expect(String(payload)).toBe('evil')
+      }
+    })
+
+    it('headers that are nested too deeply to be signed, or go round in a circle, do no harm', async () => {
+      let deep: HeaderValue = 'x'
+      for (let depth = 0; depth < 50_000; depth++) deep = [deep]
+      const round: HeaderValue[] = []
+      round.push(round)
+      const view = await handled(fresh({ headers: { ...MESSAGE.headers, deep, round } }))
+      expect(Object.keys(view.headers)).toEqual(['tenant', 'x-attempt'])
+    })
   })
 
   it('the signed address where the address of the delivery was not compared', async () => {

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { QueuePatterns } from '../../src/authorized-keys/patterns.ts'
 import { Guard } from '../../src/guard.ts'
 import type { ReceivedMessage } from '../../src/message.ts'
+import type { PolicyRule } from '../../src/policy.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import {
   deliveryOf,
@@ -55,6 +57,103 @@ describe('what changes while a message waits', () => {
       const log: Log = []
       await new Guard(verifierFor({ keys, replay })).receive(deliveryOf(log, 'a', fresh()))
       expect(log[0]).toBe(expected)
+    }
+  })
+
+  it.each<[string, string[], string]>([
+    ['withdrawn for its queue', [lineOf('queues="invoices"')], 'queue-not-authorized'],
+    ['withdrawn for its service', [lineOf(undefined, 'Ed25519', 'etl')], 'service-mismatch'],
+    ['given a window that is over', [lineOf('queues="**",valid-before="2025-01-01"')], 'key-expired'],
+    ['given a window that is to come', [lineOf('queues="**",valid-after="2027-01-01"')], 'key-not-yet-valid'],
+  ])('its line is %s: it is not handled, and its id is let go', async (_what, lines, code) => {
+    for (const remote of [true, false]) {
+      const keys = new ChangingKeys(keysOf(lineOf()))
+      const replay = new ScriptedStore()
+      const narrowed = keysOf(...lines)
+      const withdraw = (): 'run' => {
+        keys.use(narrowed)
+        return 'run'
+      }
+      replay.begins.push(remote ? async () => withdraw() : withdraw)
+      const log: Log = []
+      const guard = new Guard(verifierFor({ keys, replay }))
+      expect(await guard.receive(deliveryOf(log, 'a', fresh()))).toBe('settled')
+      expect(log).toEqual([`dead-letter a ${code}`, 'stored a', 'acknowledge a'])
+      expect(replay.calls).toEqual(['begin', 'release'])
+    }
+  })
+
+  it('its line is another, and allows it still: it is handled', async () => {
+    const keys = new ChangingKeys(keysOf(lineOf()))
+    const replay = new ScriptedStore()
+    const others = keysOf(lineOf('queues="invoices"'), lineOf('queues="orders",valid-before="2027-01-01"'))
+    replay.begins.push(async (): Promise<'run'> => {
+      keys.use(others)
+      return 'run'
+    })
+    const log: Log = []
+    expect(await new Guard(verifierFor({ keys, replay })).receive(deliveryOf(log, 'a', fresh()))).toBe('handled')
+    expect(log).toEqual(['handle a'])
+  })
+
+  it.each<[string, PolicyRule['overrides'], string]>([
+    ['how old messages may be', { maxAgeSeconds: 1 }, 'age-exceeded'],
+    [
+      'where they may have been sent',
+      { delivered: false, destinations: QueuePatterns.parse('amqp:a/*') },
+      'destination-mismatch',
+    ],
+  ])('the policy of its queue is another: %s', async (_what, overrides, code) => {
+    const clock = new ManualClock().advance(10)
+    const keys = new ChangingKeys(keysOf(lineOf()))
+    const replay = new ScriptedStore()
+    replay.begins.push(async (): Promise<'run'> => {
+      const { snapshot } = keys
+      const policies = [{ queues: QueuePatterns.parse('orders'), overrides }]
+      keys.snapshot = snapshot && { ...snapshot, policies }
+      return 'run'
+    })
+    const log: Log = []
+    await new Guard(verifierFor({ keys, replay, clock })).receive(deliveryOf(log, 'a', fresh()))
+    expect(log[0]).toBe(`dead-letter a ${code}`)
+  })
+
+  it('it becomes too old', async () => {
+    const clock = new ManualClock()
+    const replay = new ScriptedStore()
+    const wait = (seconds: number) => async (): Promise<'run'> => {
+      clock.advance(seconds)
+      return 'run'
+    }
+    const log: Log = []
+    const guard = new Guard(verifierFor({ clock, replay, maxAgeSeconds: 100 }))
+    replay.begins.push(wait(100), wait(1))
+    await guard.receive(deliveryOf(log, 'a', fresh()))
+    await guard.receive(deliveryOf(log, 'b', fresh()))
+    expect(log).toEqual(['handle a', 'dead-letter b age-exceeded', 'stored b', 'acknowledge b'])
+  })
+
+  it('without a token waits for its turn, and meanwhile such messages are not accepted any more', async () => {
+    for (const [overrides, expected] of [
+      [{ acceptUnsignedUntil: undefined }, ['dead-letter b token-missing', 'stored b', 'acknowledge b']],
+      [{ rollout: 'observe' as const }, ['handle b']],
+      [{}, ['handle b']],
+    ] as const) {
+      const keys = new ChangingKeys(keysOf(lineOf()))
+      const replay = new ScriptedStore()
+      const first = new Latch<'run'>()
+      replay.begins.push(() => first.promise)
+      const log: Log = []
+      const guard = new Guard(verifierFor({ keys, replay, acceptUnsignedUntil: '2100-01-01' }))
+      const received = [
+        guard.receive(deliveryOf(log, 'a', fresh())),
+        guard.receive(deliveryOf(log, 'b', receivedWith(undefined))),
+      ]
+      const { snapshot } = keys
+      keys.snapshot = snapshot && { ...snapshot, policies: [{ queues: QueuePatterns.parse('orders'), overrides }] }
+      first.open('run')
+      await Promise.all(received)
+      expect(log).toEqual(['handle a', ...expected])
     }
   })
 

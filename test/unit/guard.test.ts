@@ -64,17 +64,52 @@ describe('with keys and replay state in memory', () => {
     expect(settled).toEqual([{ queue: 'orders', code: 'duplicate', how: 'acknowledged' }])
   })
 
-  it('handles a message again when its handler let go, and at the same position', () => {
+  it('handles a message again when its handler let go', () => {
     const log: Log = []
     const guard = new Guard(verifierFor())
     const message = fresh()
     guard.receive(deliveryOf(log, 'a', message, { handle: (admission) => void admission.release() }))
     guard.receive(deliveryOf(log, 'b', message, { handle: commit }))
+    expect(log).toEqual(['handle a', 'handle b'])
+  })
+
+  it('skips what was handled at its own position too, unless the consumer asked for this delivery', () => {
+    const log: Log = []
+    const guard = new Guard(verifierFor())
     const seekable = fresh({ position: 'topic/0/7' })
+    guard.receive(deliveryOf(log, 'a', seekable, { handle: commit }))
+    guard.receive(deliveryOf(log, 'b', seekable, { handle: commit }))
+    guard.receive(deliveryOf(log, 'c', { ...seekable, reprocess: false }, { handle: commit }))
+    guard.receive(deliveryOf(log, 'd', { ...seekable, reprocess: true }, { handle: commit }))
+    guard.receive(deliveryOf(log, 'e', { ...seekable, reprocess: true, position: 'topic/0/8' }, { handle: commit }))
+    guard.receive(deliveryOf(log, 'f', seekable, { handle: commit }))
+    expect(log).toEqual(['handle a', 'acknowledge b', 'acknowledge c', 'handle d', 'acknowledge e', 'acknowledge f'])
+  })
+
+  it('with the option reprocess handles again what was handled at its own position, and skips a copy', () => {
+    const log: Log = []
+    const verifier = verifierFor()
+    const seekable = fresh({ position: 'topic/0/7' })
+    new Guard(verifier).receive(deliveryOf(log, 'a', seekable, { handle: commit }))
+    const again = new Guard(verifier, { reprocess: true })
+    again.receive(deliveryOf(log, 'b', seekable, { handle: commit }))
+    again.receive(deliveryOf(log, 'c', { ...seekable, position: 'topic/0/8' }, { handle: commit }))
+    const unplaced = fresh()
+    again.receive(deliveryOf(log, 'd', unplaced, { handle: commit }))
+    again.receive(deliveryOf(log, 'e', unplaced, { handle: commit }))
+    new Guard(verifier).receive(deliveryOf(log, 'f', seekable, { handle: commit }))
+    expect(log).toEqual(['handle a', 'handle b', 'acknowledge c', 'handle d', 'acknowledge e', 'acknowledge f'])
+  })
+
+  it('a run that was asked for and fails leaves the message handled', () => {
+    const log: Log = []
+    const guard = new Guard(verifierFor())
+    const seekable = fresh({ position: 'topic/0/7' })
+    guard.receive(deliveryOf(log, 'a', seekable, { handle: commit }))
+    const fails = { handle: (admission: Admission) => void admission.release() }
+    guard.receive(deliveryOf(log, 'b', { ...seekable, reprocess: true }, fails))
     guard.receive(deliveryOf(log, 'c', seekable, { handle: commit }))
-    guard.receive(deliveryOf(log, 'd', seekable, { handle: commit }))
-    guard.receive(deliveryOf(log, 'e', { ...seekable, position: 'topic/0/8' }))
-    expect(log).toEqual(['handle a', 'handle b', 'handle c', 'handle d', 'acknowledge e'])
+    expect(log).toEqual(['handle a', 'handle b', 'acknowledge c'])
   })
 
   it('waits with a copy while the first is being handled, and lets others pass', async () => {

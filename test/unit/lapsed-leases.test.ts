@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { Leases } from '../../src/leases.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import type { ReplayClaim, ReplayStore } from '../../src/replay/replay-store.ts'
 
 function claimOf(owner: string): ReplayClaim {
   return { key: 'k', digest: 'd', position: undefined, owner, leaseSeconds: 3_600 }
 }
+
+const RECEIVED: ReceivedMessage = { queue: 'q', deliveredBy: [], token: undefined, payload: null }
+
+const never = (): boolean => false
 
 /** The same store with answers that come later; a release is overtaken by what is asked right behind it. */
 function later(store: MemoryReplayStore): ReplayStore {
@@ -27,9 +32,9 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 ])('a lease whose message went back to the transport, with %s', (_what, over) => {
   it('is no longer in the way of the next delivery', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     expect(store.begin(claimOf('first'))).toBe('run')
-    const lease = leases.hold(claimOf('first'), 60)
+    const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     expect(store.begin(claimOf('second'))).toBe('in-progress')
     await lease.lapse()
     expect(store.begin(claimOf('second'))).toBe('run')
@@ -38,9 +43,9 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('can be committed while no other delivery has begun, also right behind the lapse', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     store.begin(claimOf('first'))
-    const lease = leases.hold(claimOf('first'), 60)
+    const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     const lapsed = lease.lapse()
     expect(await lease.commit()).toBe(true)
     await lapsed
@@ -50,9 +55,9 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('takes nothing from the delivery that has begun meanwhile', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     store.begin(claimOf('first'))
-    const lease = leases.hold(claimOf('first'), 60)
+    const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     await lease.lapse()
     store.begin(claimOf('second'))
     expect(await lease.commit()).toBe(true)
@@ -64,9 +69,9 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('is not taken back once it was committed or released', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     store.begin(claimOf('first'))
-    const lease = leases.hold(claimOf('first'), 60)
+    const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     await lease.commit()
     await lease.lapse()
     expect(store.begin(claimOf('second'))).toBe('duplicate')
@@ -88,10 +93,11 @@ describe('leases side by side', () => {
         },
       },
       0.03,
+      never,
       {},
     )
     const names = ['a', 'b', 'c', 'd']
-    const [a, b, , d] = names.map((owner) => leases.hold({ ...claimOf(owner), key: owner }, 60))
+    const [a, b, , d] = names.map((owner) => leases.hold({ ...claimOf(owner), key: owner }, RECEIVED, 60))
     a?.lapse()
     a?.lapse()
     a?.commit()

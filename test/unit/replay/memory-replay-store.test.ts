@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { subscribe } from '../../../src/events.ts'
 import { MemoryReplayStore } from '../../../src/replay/memory-replay-store.ts'
 import type { BeginResult, CommitResult, ReplayClaim } from '../../../src/replay/replay-store.ts'
@@ -176,21 +176,83 @@ describe('MemoryReplayStore, with batches', () => {
   })
 })
 
-describe('MemoryReplayStore', () => {
-  it('keeps a token done for others while it runs again at its position, and after that run failed', () => {
-    const { store } = storeWithClock()
-    const first = claimOf({ position: 'p0' })
-    const again = claimOf({ position: 'p0', owner: 'b' })
-    const copy = claimOf({ position: 'p1', owner: 'c' })
-    store.begin(first)
-    store.commit(first, RETENTION_SECONDS)
-    expect(store.begin(again)).toBe('run')
-    expect(store.begin(copy)).toBe('duplicate')
-    store.release(again)
-    expect(store.begin(copy)).toBe('duplicate')
-    expect(store.begin({ ...again, owner: 'd' })).toBe('run')
+/** A single message, and one of a batch. */
+const kinds: [string, Partial<ReplayClaim>][] = [
+  ['a message', {}],
+  ['a message of a batch', { key: 'b.3', batch: { key: 'b', index: 3, size: 8 } }],
+]
+
+describe.each(kinds)('MemoryReplayStore, %s that was handled', (_kind, more) => {
+  const at = (position: string | undefined, owner: string, reprocess?: boolean): ReplayClaim =>
+    claimOf({ ...more, position, owner, reprocess })
+  const handled = (position: string | undefined) => {
+    const scene = storeWithClock()
+    scene.store.begin(at(position, 'a'))
+    scene.store.commit(at(position, 'a'), RETENTION_SECONDS)
+    return scene
+  }
+
+  it('is a duplicate at its own position too, and elsewhere', () => {
+    const { store } = handled('p0')
+    for (const reprocess of [undefined, false]) {
+      expect(store.begin(at('p0', 'a', reprocess))).toBe('duplicate')
+      expect(store.begin(at('p0', 'b', reprocess))).toBe('duplicate')
+      expect(store.begin(at('p1', 'c', reprocess))).toBe('duplicate')
+      expect(store.begin(at(undefined, 'd', reprocess))).toBe('duplicate')
+    }
   })
 
+  it('runs again where its consumer asked for that, at its own position only', () => {
+    const { store } = handled('p0')
+    expect(store.begin(at('p1', 'b', true))).toBe('duplicate')
+    expect(store.begin(at(undefined, 'b', true))).toBe('duplicate')
+    expect(store.begin(at('p0', 'b', true))).toBe('run')
+    expect(store.begin(at('p0', 'b', true))).toBe('run')
+    expect(store.begin({ ...at('p0', 'b', true), digest: 'other' })).toBe('reused')
+  })
+
+  it('without a position is a duplicate whatever its consumer asks for', () => {
+    const { store } = handled(undefined)
+    expect(store.begin(at(undefined, 'b', true))).toBe('duplicate')
+    expect(store.begin(at('', 'b', true))).toBe('duplicate')
+    expect(store.begin(at('p0', 'b', true))).toBe('duplicate')
+  })
+
+  it('stays handled while it runs again, and after that run failed or its process crashed', () => {
+    const { store, wait } = handled('p0')
+    expect(store.begin(at('p0', 'b', true))).toBe('run')
+    expect(store.begin(at('p0', 'c'))).toBe('duplicate')
+    expect(store.begin(at('p1', 'd'))).toBe('duplicate')
+    store.release(at('p0', 'b', true))
+    wait(LEASE_SECONDS)
+    expect(store.begin(at('p0', 'c'))).toBe('duplicate')
+    expect(store.begin(at('p1', 'd'))).toBe('duplicate')
+    expect(store.begin(at('p0', 'e', true))).toBe('run')
+  })
+
+  it('is remembered for longer when a second run was committed, and never for less', () => {
+    const { store, wait } = handled('p0')
+    wait(RETENTION_SECONDS / 2)
+    store.begin(at('p0', 'b', true))
+    expect(store.commit(at('p0', 'b', true), RETENTION_SECONDS)).toBe('committed')
+    wait(RETENTION_SECONDS - 2)
+    expect(store.begin(at('p1', 'c'))).toBe('duplicate')
+    expect(store.commit(at('p0', 'd', true), 1)).toBe('committed')
+    wait(1.999)
+    expect(store.begin(at('p1', 'c'))).toBe('duplicate')
+    wait(0.001)
+    expect(store.begin(at('p1', 'c'))).toBe('run')
+  })
+
+  it('is not committed by a copy that was handled elsewhere', () => {
+    const { store } = handled('p0')
+    expect(store.commit(at('p1', 'b', true), RETENTION_SECONDS)).toBe('lost')
+    expect(store.begin(at('p1', 'c', true))).toBe('duplicate')
+    expect(store.begin(at('p0', 'c', true))).toBe('run')
+  })
+})
+
+describe('MemoryReplayStore', () => {
   it('commits after the lease ran out, and after the entry is gone: the effect exists', () => {
     const { store, wait } = storeWithClock()
     store.begin(claimOf())
@@ -236,11 +298,87 @@ describe('MemoryReplayStore', () => {
       }
     }
     commit(11, 3)
-    expect(store.gauge()).toEqual({ committed: 6, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 11 })
-    commit(9, 1000)
-    expect(store.gauge()).toEqual({ committed: 10, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 20 })
-    commit(1, 1000)
-    expect(store.gauge()).toEqual({ committed: 6, inProgress: 0, evictedEarly: 5, reachesBackSeconds: 6 })
+    expect(store.gauge()).toEqual({ committed: 3, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 11 })
+    commit(10, 1000)
+    expect(store.gauge()).toEqual({ committed: 10, inProgress: 0, evictedEarly: 0, reachesBackSeconds: 21 })
+    commit(2, 1000)
+    expect(store.gauge()).toEqual({ committed: 10, inProgress: 0, evictedEarly: 2, reachesBackSeconds: 11 })
+  })
+
+  describe('shared by services', () => {
+    const single = (sender: string, id: number): ReplayClaim => claimOf({ key: `${sender} ${id}`, sender })
+    /** The only message of a batch of 40, which counts for ten. */
+    const ofBatch = (sender: string, id: number): ReplayClaim => {
+      const key = `${sender} batch ${id}`
+      return claimOf({ key: `${key}.0`, batch: { key, index: 0, size: 40 }, sender })
+    }
+    const isKnown = (store: MemoryReplayStore, claim: ReplayClaim): boolean =>
+      store.begin({ ...claim, digest: 'probe', owner: 'probe' }) === 'reused'
+
+    it.each<[string, typeof single, number]>([
+      ['messages', single, 1],
+      ['messages of batches', ofBatch, 10],
+    ])('one that sends %s without end pushes out none of another that has its part or less', (_what, of, weight) => {
+      for (const mine of [1, 100, 400, 500]) {
+        const { store } = storeWithClock(1000)
+        for (let id = 0; id < mine / weight; id++) store.commit(of('shop', id), RETENTION_SECONDS)
+        for (let id = 0; id < 5_000 / weight; id++) store.commit(of('flood', id), RETENTION_SECONDS)
+        for (let id = 0; id < mine / weight; id++) expect(isKnown(store, of('shop', id))).toBe(true)
+        expect(isKnown(store, of('flood', 0))).toBe(false)
+        expect(isKnown(store, of('flood', 5_000 / weight - 1))).toBe(true)
+      }
+    })
+
+    it('one that has more than its part gives up what is more, the oldest first', () => {
+      const { store } = storeWithClock(1000)
+      for (let id = 0; id < 900; id++) store.commit(single('shop', id), RETENTION_SECONDS)
+      for (let id = 0; id < 5_000; id++) store.commit(single('flood', id), RETENTION_SECONDS)
+      const known = Array.from({ length: 900 }, (_, id) => isKnown(store, single('shop', id)))
+      expect(known.indexOf(true)).toBe(400)
+      expect(known.lastIndexOf(false)).toBe(399)
+      expect(store.gauge().committed).toBeGreaterThan(980)
+      expect(store.gauge().committed).toBeLessThanOrEqual(1000)
+    })
+
+    it('of a hundred each keeps its part', () => {
+      const { store } = storeWithClock(1000)
+      for (let id = 0; id < 10; id++) {
+        for (let service = 1; service < 100; service++) store.commit(single(`s${service}`, id), RETENTION_SECONDS)
+      }
+      for (let id = 0; id < 3_000; id++) store.commit(single('flood', id), RETENTION_SECONDS)
+      for (let id = 0; id < 10; id++) {
+        for (let service = 1; service < 100; service++) expect(isKnown(store, single(`s${service}`, id))).toBe(true)
+      }
+    })
+
+    it('what is past its retention makes room first, whoever sent it', () => {
+      const { store, wait } = storeWithClock(1000)
+      for (let id = 0; id < 400; id++) store.commit(single('shop', id), 10)
+      wait(10)
+      for (let id = 0; id < 999; id++) store.commit(single('etl', id), RETENTION_SECONDS)
+      expect(store.gauge().evictedEarly).toBe(0)
+      expect(isKnown(store, single('etl', 0))).toBe(true)
+    })
+
+    it('names the one that takes most of the room in its notice', () => {
+      const details: string[] = []
+      onTestFinished(subscribe('queue-key-auth:notice', ({ detail }) => details.push(detail)))
+      const { store } = storeWithClock(100)
+      for (let id = 0; id < 30; id++) store.commit(single('shop', id), RETENTION_SECONDS)
+      for (let id = 0; id < 200; id++) store.commit(single('flood', id), RETENTION_SECONDS)
+      expect(details).toHaveLength(1)
+      expect(details[0]).toContain('flood')
+    })
+
+    it('what runs again is kept as long as what was kept last', () => {
+      const { store } = storeWithClock(10)
+      const placed = (id: number): ReplayClaim => ({ ...single('shop', id), position: `p${id}`, reprocess: true })
+      for (let id = 0; id < 10; id++) store.commit(placed(id), RETENTION_SECONDS)
+      expect(store.begin({ ...placed(0), owner: 'again' })).toBe('run')
+      for (let id = 10; id < 15; id++) store.commit(placed(id), RETENTION_SECONDS)
+      expect(isKnown(store, placed(0))).toBe(true)
+      expect(isKnown(store, placed(1))).toBe(false)
+    })
   })
 
   it('gives notice when it is full, once a minute at most', () => {

@@ -6,8 +6,9 @@ import type { ReplayClaim } from '../../../src/replay/replay-store.ts'
  * one schedule: who gets what and when, how long handlers take and whether they fail, crashes, lost channels, copies.
  *
  * Without positions the broker is like RabbitMQ: what a lost channel held comes back, with a `redelivered` flag that is
- * only a hint. With positions it is like Redis streams and Kafka: an entry also moves to another consumer while the first
- * one still works on it, and a consumer may seek back to what it acknowledged.
+ * only a hint. With positions it is like Redis streams, Kafka and streams of RabbitMQ: an entry also moves to another
+ * consumer while the first one still works on it; somebody moves a reader back to what it acknowledged; and a reader seeks
+ * back itself, which asks for what it handled once more. Several readers each get everything, with processes of their own.
  */
 export interface Rules {
   readonly positions: boolean
@@ -19,6 +20,8 @@ export interface Rules {
   readonly trustRedelivered?: boolean
   /** mark the token as handled when it is first seen */
   readonly commitOnSight?: boolean
+  /** the readers' ids are not kept apart */
+  readonly sharedScope?: boolean
   readonly store?: (now: () => number) => SharedStore
 }
 
@@ -37,8 +40,19 @@ export type Violation =
   | 'two-at-once'
   /** told to wait although nobody else holds a live lease, or only this very position does */
   | 'blocked'
-  /** skipped at the position that was handled: without the store, a redelivery or a seek back is handled again */
-  | 'redelivery-skipped'
+  /** skipped at the position that was handled, although the reader sought it itself */
+  | 'reprocess-skipped'
+
+/** What happened in a schedule, so that it can be said what the schedules cover. */
+export interface Coverage {
+  copies: number
+  rewinds: number
+  seeks: number
+  crashes: number
+  reprocessed: number
+  skippedAtOwnPosition: number
+  readers: number
+}
 
 const LEASE = 30
 const RETENTION = 1_000_000
@@ -46,6 +60,7 @@ const MOST_EVENTS = 5_000
 
 interface Token {
   readonly id: string
+  readonly reader: number
   failuresLeft: number
   effects: number
   done: { readonly position: string | undefined } | undefined
@@ -57,10 +72,13 @@ interface Entry {
   readonly position: string | undefined
   state: 'ready' | 'delivered' | 'acknowledged'
   redelivered: boolean
+  /** the reader sought it itself */
+  sought: boolean
   delivery: Delivery | undefined
 }
 
 interface Process {
+  readonly reader: number
   incarnation: number
   channel: number
   alive: boolean
@@ -75,12 +93,18 @@ interface Delivery {
   readonly claim: ReplayClaim
 }
 
-export function simulate(seed: number, rules: Rules): Set<Violation> {
-  return new Simulation(seed, rules).run()
+export function simulate(seed: number, rules: Rules, coverage: Coverage = newCoverage()): Set<Violation> {
+  return new Simulation(seed, rules, coverage).run()
+}
+
+export function newCoverage(): Coverage {
+  return { copies: 0, rewinds: 0, seeks: 0, crashes: 0, reprocessed: 0, skippedAtOwnPosition: 0, readers: 0 }
 }
 
 class Simulation {
   readonly #rules: Rules
+  readonly #coverage: Coverage
+  readonly #readers: number
   readonly #violations = new Set<Violation>()
   readonly #entries: Entry[] = []
   readonly #tokens: Token[] = []
@@ -92,34 +116,47 @@ class Simulation {
   #randomState: number
   #now = 0
   #owners = 0
+  #published = 0
   #crashesLeft: number
   #movesLeft: number
 
-  constructor(seed: number, rules: Rules) {
+  constructor(seed: number, rules: Rules, coverage: Coverage) {
     this.#randomState = seed
     this.#rules = rules
+    this.#coverage = coverage
     const now = () => this.#now * 1000
     this.#store = rules.store?.(now) ?? new MemoryReplayStore({ now })
     this.#fenced = this.#chance(0.5)
     this.#crashesLeft = this.#upTo(3)
     this.#movesLeft = this.#upTo(3)
+    this.#readers = 1 + this.#upTo(1)
+    coverage.readers = Math.max(coverage.readers, this.#readers)
   }
 
   run(): Set<Violation> {
-    for (let left = 1 + this.#upTo(2); left > 0; left--) {
-      this.#processes.push({ incarnation: 0, channel: 0, alive: true })
+    for (let reader = 0; reader < this.#readers; reader++) {
+      for (let left = 1 + this.#upTo(2); left > 0; left--) {
+        this.#processes.push({ reader, incarnation: 0, channel: 0, alive: true })
+      }
     }
-    for (let left = 1 + this.#upTo(1); left > 0; left--) {
-      const id = `token-${this.#tokens.length}`
-      const token: Token = { id, failuresLeft: this.#upTo(2), effects: 0, done: undefined, holder: undefined }
-      this.#tokens.push(token)
+    for (let index = this.#upTo(1); index >= 0; index--) {
+      const id = `token-${index}`
+      const tokens: Token[] = []
+      for (let reader = 0; reader < this.#readers; reader++) {
+        tokens.push({ id, reader, failuresLeft: this.#upTo(2), effects: 0, done: undefined, holder: undefined })
+      }
+      this.#tokens.push(...tokens)
       // The producer's own message, then what it published again after a lost confirm and what an attacker copied.
-      this.#after(0, () => this.#publish(token))
-      for (let copies = this.#upTo(2); copies > 0; copies--) this.#after(this.#seconds(90), () => this.#publish(token))
+      this.#after(0, () => this.#publish(tokens))
+      for (let copies = this.#upTo(2); copies > 0; copies--) {
+        this.#coverage.copies++
+        this.#after(this.#seconds(90), () => this.#publish(tokens))
+      }
     }
     for (let left = this.#upTo(2); left > 0; left--) this.#after(this.#seconds(120), () => this.#loseChannel())
     if (this.#rules.positions) {
-      for (let left = this.#upTo(2); left > 0; left--) this.#after(this.#seconds(200), () => this.#seekBack())
+      for (let left = this.#upTo(2); left > 0; left--) this.#after(this.#seconds(200), () => this.#moveBack(false))
+      for (let left = this.#upTo(2); left > 0; left--) this.#after(this.#seconds(200), () => this.#moveBack(true))
     }
     for (let count = 0; count < MOST_EVENTS; count++) {
       const event = this.#events.pop()
@@ -134,11 +171,15 @@ class Simulation {
 
   // The broker
 
-  #publish(token: Token): void {
-    const position = this.#rules.positions ? `entry-${this.#entries.length}` : undefined
-    const entry: Entry = { token, position, state: 'ready', redelivered: false, delivery: undefined }
-    this.#entries.push(entry)
-    this.#offer(entry)
+  /** Each reader gets it, at the same position. */
+  #publish(tokens: readonly Token[]): void {
+    const position = this.#rules.positions ? `entry-${this.#published++}` : undefined
+    for (const token of tokens) {
+      const redelivered = false
+      const entry: Entry = { token, position, state: 'ready', redelivered, sought: false, delivery: undefined }
+      this.#entries.push(entry)
+      this.#offer(entry)
+    }
   }
 
   #offer(entry: Entry): void {
@@ -148,20 +189,25 @@ class Simulation {
 
   #deliver(entry: Entry): void {
     if (entry.state !== 'ready') return
-    const process = this.#pick(this.#processes)
+    const process = this.#pick(this.#processes.filter(({ reader }) => reader === entry.token.reader))
     if (!process.alive) {
       this.#offer(entry)
       return
     }
     const { incarnation, channel } = process
+    const { id, reader } = entry.token
+    const scope = this.#rules.sharedScope ? '' : `reader-${reader}`
     const claim: ReplayClaim = {
-      key: entry.token.id,
-      ...(this.#rules.batch && { batch: { key: 'batch', index: this.#tokens.indexOf(entry.token), size: 2 } }),
+      key: `${scope} ${id}`,
+      ...(this.#rules.batch && { batch: { key: `${scope} batch`, index: Number(id.slice('token-'.length)), size: 2 } }),
       digest: 'digest',
       position: entry.position,
       owner: `owner-${this.#owners++}`,
       leaseSeconds: LEASE,
+      reprocess: entry.sought,
     }
+    // A crash or a rebalance makes the client forget what it sought.
+    entry.sought = false
     const delivery: Delivery = { entry, process, incarnation, channel, redelivered: entry.redelivered, claim }
     entry.state = 'delivered'
     entry.delivery = delivery
@@ -188,10 +234,17 @@ class Simulation {
     this.#takeBack((delivery) => delivery.process === process)
   }
 
-  #seekBack(): void {
-    if (this.#entries.length === 0) return
-    for (const entry of this.#entries.slice(this.#upTo(this.#entries.length - 1))) {
-      if (entry.state === 'acknowledged') this.#offer(entry)
+  /** One reader is moved back over what it acknowledged, by its own seek or by somebody else. */
+  #moveBack(sought: boolean): void {
+    const reader = this.#upTo(this.#readers - 1)
+    const entries = this.#entries.filter(({ token }) => token.reader === reader)
+    if (entries.length === 0) return
+    if (sought) this.#coverage.seeks++
+    else this.#coverage.rewinds++
+    for (const entry of entries.slice(this.#upTo(entries.length - 1))) {
+      if (entry.state !== 'acknowledged') continue
+      entry.sought = sought
+      this.#offer(entry)
     }
   }
 
@@ -223,6 +276,7 @@ class Simulation {
   #crashes(delivery: Delivery, probability: number): boolean {
     if (this.#crashesLeft === 0 || !this.#chance(probability)) return false
     this.#crashesLeft--
+    this.#coverage.crashes++
     const { process } = delivery
     const { incarnation } = process
     process.incarnation++
@@ -248,8 +302,11 @@ class Simulation {
     const { holder, done } = token
     const isSame = (position: string | undefined) => position !== undefined && position === claim.position
     if (result === 'duplicate') {
-      if (isSame(done?.position)) this.#report('redelivery-skipped')
-      this.#acknowledge(delivery)
+      if (isSame(done?.position)) {
+        this.#coverage.skippedAtOwnPosition++
+        if (claim.reprocess) this.#report('reprocess-skipped')
+      }
+      if (!this.#crashes(delivery, 0.1)) this.#acknowledge(delivery)
       return
     }
     const held = holder !== undefined && holder.owner !== claim.owner && holder.until > this.#now
@@ -259,7 +316,9 @@ class Simulation {
       else this.#after(1 + this.#seconds(20), () => this.#look(delivery))
       return
     }
-    if (done !== undefined && !isSame(done.position)) this.#report('started-after-done')
+    const isAskedFor = claim.reprocess === true && isSame(done?.position)
+    if (done !== undefined && isAskedFor) this.#coverage.reprocessed++
+    if (done !== undefined && !isAskedFor) this.#report('started-after-done')
     if (held && !isSame(holder.position)) this.#report('two-at-once')
     if (done === undefined) {
       token.holder = { owner: claim.owner, position: claim.position, until: this.#now + LEASE }
