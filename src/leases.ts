@@ -201,7 +201,6 @@ class HeldLease implements Lease {
   place: number
   readonly #leases: Leases
   #ended: boolean | Promise<boolean> | undefined
-  #lapsing: Promise<void> | undefined
 
   constructor(leases: Leases, claim: ReplayClaim, received: ReceivedMessage, retentionSeconds: number, place: number) {
     this.#leases = leases
@@ -212,8 +211,7 @@ class HeldLease implements Lease {
   }
 
   commit(): boolean | Promise<boolean> {
-    // Behind the lapse, which would take it back otherwise.
-    this.#ended ??= this.#lapsing?.then(() => this.#leases.commit(this)) ?? this.#leases.commit(this)
+    this.#ended ??= this.#leases.commit(this)
     return this.#ended
   }
 
@@ -224,14 +222,13 @@ class HeldLease implements Lease {
     return this.#leases.release(this)
   }
 
-  passOn(destination: string, queue?: string): void | Promise<void> {
-    if (this.#ended === undefined && this.#leases.comesBack(this, destination, queue)) return this.release()
-  }
-
   lapse(): void | Promise<void> {
     if (this.#ended !== undefined || this.place === LEFT) return
-    const lapsed = this.#leases.lapse(this)
-    if (lapsed instanceof Promise) this.#lapsing = lapsed
-    return lapsed
+    // A commit may overtake it, since what is committed is not released, or follow it, since what is gone is written anew.
+    return this.#leases.lapse(this)
+  }
+
+  passOn(destination: string, queue?: string): void | Promise<void> {
+    if (this.#ended === undefined && this.#leases.comesBack(this, destination, queue)) return this.release()
   }
 }

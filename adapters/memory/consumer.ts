@@ -55,7 +55,11 @@ export class GuardedClient {
       this.#settle(message, released, (original) => this.#original.nack(original, nackOptions))
     })
     override(client, 'close', () => this.#close())
-    client.once('close', () => this.#ending.abort())
+    client.once('close', () => {
+      this.#ending.abort()
+      // Its queue has it back, so the next delivery must not wait for a lease to run out.
+      for (const admission of this.#admissions.values()) void admission.lapse()
+    })
     // Every message that is held listens to it.
     setMaxListeners(0, this.#ending.signal)
   }
@@ -125,9 +129,14 @@ export class GuardedClient {
     const admission = this.#admissions.get(message.deliveryTag)
     // What was not handed over is not the user's to settle: its dead letter may be underway.
     if (admission === undefined) throw unknownDelivery(message.deliveryTag)
+    if (this.#client.isClosed) {
+      // It throws, so its caller rolls back, and nothing may count as handled.
+      settle(message)
+      return
+    }
     this.#admissions.delete(message.deliveryTag)
     const ended = end(admission)
-    if (ended instanceof Promise && !this.#client.isClosed) {
+    if (ended instanceof Promise) {
       this.#track(ended.then((may) => may && !this.#client.isClosed && settle(message)))
     } else if (ended !== false) settle(message)
   }

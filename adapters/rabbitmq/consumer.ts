@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
+import type { DeadLetter } from '../../src/dead-letter.ts'
 import { publish } from '../../src/events.ts'
 import type { Admission } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
@@ -17,6 +18,9 @@ const LEAVES = 'messages could not be judged for long: they are given back, and 
 const STAYS =
   'messages could not be judged for long: they are given back, and the consumer stays, since its queue or its place there would be gone without it'
 
+const NOT_FOR_STREAMS =
+  'a stream drops tables and lists, and changes bytes that are no UTF-8: send such headers as text, or leave them unsigned'
+
 /** What a consumer was sent. */
 class ConsumedDelivery extends AmqpDelivery {
   readonly #consumer: GuardedConsumer
@@ -28,6 +32,11 @@ class ConsumedDelivery extends AmqpDelivery {
 
   handle(admission: Admission): void | Promise<void> {
     return this.#consumer.handle(this, admission)
+  }
+
+  override deadLetter(letter: DeadLetter<AmqpMessage>): Promise<void> {
+    const isOfStream = this.from.routes.reader !== undefined && letter.reason === 'headers-mismatch'
+    return super.deadLetter(isOfStream ? { ...letter, detail: `${letter.detail}; ${NOT_FOR_STREAMS}` } : letter)
   }
 }
 
@@ -234,7 +243,7 @@ export class GuardedConsumer {
   #giveBack(raw: AmqpMessage): void {
     if (this.#from.noAck || this.#channel.closing) return
     this.#reader?.gaveBack(raw)
-    // A stream takes nothing back, and up to RabbitMQ 3.13 ends the connection that tries.
+    // A stream takes nothing back, and RabbitMQ 3.10 ends the connection that tries.
     this.#channel.settlements.settle(this.#reader === undefined ? 'requeue' : 'ack', raw)
   }
 

@@ -17,6 +17,16 @@ const url = inject('amqpUrl')
 const program = fileURLToPath(new URL('programs/rabbitmq-consumer.mjs', import.meta.url))
 const KILLS = 5
 
+const QUEUES = {
+  classic: {},
+  quorum: { arguments: { 'x-queue-type': 'quorum' } },
+  stream: { arguments: { 'x-queue-type': 'stream' } },
+} as const
+
+type Kind = keyof typeof QUEUES
+
+const KINDS = Object.keys(QUEUES) as Kind[]
+
 describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
   const { signer } = testKeys('checkout')
   let scene: Scene
@@ -42,6 +52,7 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
 
   /** Starts the consumer again and again, dying at that point, and once more to finish. */
   async function run(
+    kind: Kind,
     queue: string,
     point: string,
     ids: readonly string[],
@@ -49,13 +60,17 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
   ): Promise<string[]> {
     const effectsFile = join(folder, queue)
     writeFileSync(effectsFile, '')
+    const offsetsFile = kind === 'stream' ? join(folder, `${queue}.offsets`) : undefined
+    if (offsetsFile !== undefined) writeFileSync(offsetsFile, '')
+    // A stream keeps what was handled.
+    const waiting = async (): Promise<number> => (kind === 'stream' ? 0 : await scene.waiting(queue))
     const effects = (): string[] => readFileSync(effectsFile, 'utf8').split('\n').slice(0, -1)
     const start = (after: number): ChildProcess => {
       const authorizedKeys = signer.authorizedKeysLine('**')
       const sharedStore = store !== undefined
       // One at a time where effects are counted: a message between its effect and its commit has it twice.
       const prefetch = sharedStore ? 1 : 50
-      const job = { built, url, queue, authorizedKeys, effectsFile, sharedStore, prefetch, point, after }
+      const job = { built, url, queue, authorizedKeys, effectsFile, sharedStore, prefetch, point, after, offsetsFile }
       const child = fork(program, [JSON.stringify(job)], { execArgv: [] })
       children.add(child)
       child.once('exit', () => children.delete(child))
@@ -70,68 +85,78 @@ describe.skipIf(url === undefined)('RabbitMQ: kill -9 of a consumer', () => {
     await expect.poll(() => new Set(effects()).size).toBe(ids.length)
     await expect.poll(isThrough).toBe(true)
     // Behind everything that was in the queue, and that comes again.
-    await expect.poll(() => scene.waiting(queue)).toBe(0)
+    await expect.poll(waiting).toBe(0)
     await publishAll(signing, queue, ['last'])
     await expect.poll(() => effects().includes('last')).toBe(true)
     last.send('close')
     expect(await ended(last)).toEqual([0, null])
     // What the consumer still had in hand would be back by now.
-    expect(await scene.waiting(queue)).toBe(0)
+    expect(await waiting()).toBe(0)
     return effects().filter((id) => id !== 'last')
   }
 
-  it.each(['before the handler', 'in the handler', 'after the handler, before the ack', 'after the ack'])(
-    '%s: every message is handled, none is dead-lettered',
-    async (point) => {
-      const queue = await scene.queue('kill')
-      const ids = numbered('good', 1_000)
-      await publishAll(signing, queue, ids)
-      const effects = await run(queue, point, ids)
-      expectAll(effects, ids)
-      const letters = await scene.drain(`${queue}.dlq`)
-      expect(letters).toHaveLength(0)
-      report(`killed ${KILLS} times ${point}`, { in: ids.length, handled: ids.length, effects: effects.length })
-    },
-  )
+  describe.each(KINDS)('of a %s queue', (kind) => {
+    it.each(['before the handler', 'in the handler', 'after the handler, before the ack', 'after the ack'])(
+      '%s: every message is handled, none is dead-lettered',
+      async (point) => {
+        const queue = await scene.queue('kill', QUEUES[kind])
+        const ids = numbered('good', 1_000)
+        await publishAll(signing, queue, ids)
+        const effects = await run(kind, queue, point, ids)
+        expectAll(effects, ids)
+        const letters = await scene.drain(`${queue}.dlq`)
+        expect(letters).toHaveLength(0)
+        report(`${kind}: killed ${KILLS} times ${point}`, {
+          in: ids.length,
+          handled: new Set(effects).size,
+          effects: effects.length,
+        })
+      },
+    )
 
-  it('between commit and ack: a replay store that outlives the consumer makes it one effect each', async () => {
-    const queue = await scene.queue('kill')
-    const ids = numbered('good', 1_000)
-    await publishAll(signing, queue, ids)
-    const effects = await run(queue, 'committed, before the ack', ids, { store: new MemoryReplayStore() })
-    expectAll(effects, ids)
-    expect(effects).toHaveLength(ids.length)
-    expect(await scene.drain(`${queue}.dlq`)).toHaveLength(0)
-    report(`killed ${KILLS} times between commit and ack`, { in: ids.length, effects: effects.length })
+    it.each(['dead letter written', 'dead letter confirmed'])(
+      '%s: no dead letter is lost, and no good one becomes one',
+      async (point) => {
+        const queue = await scene.queue('kill', QUEUES[kind])
+        const good = numbered('good', 500)
+        const bad = numbered('bad', 500)
+        for (let index = 0; index < good.length; index += 50) {
+          await publishAll(signing, queue, good.slice(index, index + 50))
+          await publishAll(plain, queue, bad.slice(index, index + 50), (_id, content) => {
+            plain.sendToQueue(queue, content)
+          })
+        }
+        const letters: string[] = []
+        const isThrough = async (): Promise<boolean> => {
+          letters.push(...(await scene.drain(`${queue}.dlq`)).map(idOf))
+          return new Set(letters).size === bad.length
+        }
+        const effects = await run(kind, queue, point, good, { isThrough })
+        expectAll(effects, good)
+        expectAll(letters, bad)
+        report(`${kind}: killed ${KILLS} times, ${point}`, {
+          in: good.length + bad.length,
+          handled: new Set(effects).size,
+          'dead-lettered': new Set(letters).size,
+          effects: effects.length,
+          letters: letters.length,
+        })
+      },
+    )
   })
 
-  it.each(['dead letter written', 'dead letter confirmed'])(
-    '%s: no dead letter is lost, and no good one becomes one',
-    async (point) => {
-      const queue = await scene.queue('kill')
-      const good = numbered('good', 500)
-      const bad = numbered('bad', 500)
-      for (let index = 0; index < good.length; index += 50) {
-        await publishAll(signing, queue, good.slice(index, index + 50))
-        await publishAll(plain, queue, bad.slice(index, index + 50), (_id, content) => {
-          plain.sendToQueue(queue, content)
-        })
-      }
-      const letters: string[] = []
-      const isThrough = async (): Promise<boolean> => {
-        letters.push(...(await scene.drain(`${queue}.dlq`)).map(idOf))
-        return new Set(letters).size === bad.length
-      }
-      const effects = await run(queue, point, good, { isThrough })
-      expectAll(effects, good)
-      expectAll(letters, bad)
-      report(`killed ${KILLS} times, ${point}`, {
-        in: good.length + bad.length,
-        handled: new Set(effects).size,
-        'dead-lettered': new Set(letters).size,
-        effects: effects.length,
-        letters: letters.length,
-      })
+  // A reader of a stream that goes back in it asks for what it gets: one effect each is not for a store to see to.
+  it.each(['classic', 'quorum'] as const)(
+    'of a %s queue, between commit and ack: a replay store that outlives the consumer makes it one effect each',
+    async (kind) => {
+      const queue = await scene.queue('kill', QUEUES[kind])
+      const ids = numbered('good', 1_000)
+      await publishAll(signing, queue, ids)
+      const effects = await run(kind, queue, 'committed, before the ack', ids, { store: new MemoryReplayStore() })
+      expectAll(effects, ids)
+      expect(effects).toHaveLength(ids.length)
+      expect(await scene.drain(`${queue}.dlq`)).toHaveLength(0)
+      report(`${kind}: killed ${KILLS} times between commit and ack`, { in: ids.length, effects: effects.length })
     },
   )
 })

@@ -123,9 +123,11 @@ describe.skipIf(url === undefined)('messages that cannot be judged now', () => {
       expect(await at.ready(queue)).toBe(10)
       source.reachable = true
       await eventually(() => expect(bodies(got)).toEqual(LETTERS))
+      // From 4.3 on, what was given back is counted apart from what failed.
+      const counted = (await at.countsRequeues()) ? 'x-delivery-count' : 'x-acquired-count'
       for (const { fields, properties } of got) {
         expect(fields.consumerTag).toBe('mine')
-        expect(properties.headers?.['x-delivery-count']).toBe(1)
+        expect(properties.headers?.[counted]).toBe(1)
       }
       expect(heard).toEqual(['consumer-paused', 'consumer-resumed'])
       expect(await channel.cancel('mine')).toEqual({ consumerTag: 'mine' })

@@ -12,7 +12,10 @@ import { bench } from './helpers.ts'
 const url = inject('amqpUrl') as string
 const root = join(import.meta.dirname, '..', '..')
 const cache = join(root, 'node_modules', '.cache', 'queue-key-auth')
-const QUEUES = ['orders.created', 'orders.work', 'orders.retry', 'orders.again', 'orders.failed', 'pricing.requests']
+const QUEUES = [
+  ...['orders.created', 'orders.work', 'orders.retry', 'orders.again', 'orders.failed', 'orders.log'],
+  'pricing.requests',
+]
 
 describe.skipIf(url === undefined)('docs/rabbitmq.md', () => {
   const at = bench(url)

@@ -27,6 +27,8 @@ export interface Bench {
   ready(queue: string): Promise<number>
   /** whether there is such a queue */
   exists(queue: string): Promise<boolean>
+  /** whether a requeue counts against the delivery limit of a quorum queue: up to RabbitMQ 4.2 */
+  countsRequeues(): Promise<boolean>
 }
 
 export function bench(address: string | undefined | (() => string)): Bench {
@@ -92,6 +94,11 @@ export function bench(address: string | undefined | (() => string)): Bench {
       return message
     },
     ready: async (queue) => (await checked(queue)) ?? 0,
+    countsRequeues: async () => {
+      const { serverProperties } = (await connection()).connection
+      const [major = 0, minor = 0] = String(serverProperties.version).split('.').map(Number)
+      return major < 4 || (major === 4 && minor < 3)
+    },
   }
 }
 

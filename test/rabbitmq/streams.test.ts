@@ -1,16 +1,14 @@
 import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib'
-import { Redis } from 'ioredis'
-import { beforeAll, beforeEach, describe, expect, inject, it, onTestFinished, vi } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type DeadLetter, MemoryReplayStore, type ReplayStore, senderOf, Verifier } from '../../src/index.ts'
-import { RedisReplayStore } from '../../src/replay/redis-replay-store.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
 import { eventually } from '../eventually.ts'
 import { bench, bodies } from './helpers.ts'
 import { RemoteStore } from './remote-store.ts'
 
-const [url, redisUrl] = [inject('amqpUrl') as string, inject('redisUrl')]
+const url = inject('amqpUrl') as string
 const { signer, keys } = testKeys('checkout')
 
 const STREAM: Options.AssertQueue = { arguments: { 'x-queue-type': 'stream' } }
@@ -218,7 +216,8 @@ describe.skipIf(url === undefined)('a stream', () => {
         for (const consumerTag of ['', 'other']) {
           const reader = await read(verifier, 'first', { consumerTag })
           await eventually(() => expect(reader.texts()).toEqual(['a', 'b', 'c']))
-          expect(reader.codes).toEqual(['duplicate'])
+          // With a store that answers late, the copy may wait for the first to be written down.
+          await eventually(() => expect(reader.codes.filter((code) => code !== 'in-progress')).toEqual(['duplicate']))
           await reader.channel.close()
         }
       }
@@ -236,33 +235,10 @@ describe.skipIf(url === undefined)('a stream', () => {
       await send('b')
       for (const reader of readers) {
         await eventually(() => expect(reader.texts()).toEqual(['a', 'b']))
-        expect(reader.codes).toEqual(['duplicate'])
+        await eventually(() => expect(reader.codes.filter((code) => code !== 'in-progress')).toEqual(['duplicate']))
       }
     })
   })
-
-  it.skipIf(redisUrl === undefined)(
-    'two services that share a RedisReplayStore each get all of it, and no copy',
-    async () => {
-      vi.spyOn(process, 'emitWarning').mockReturnValue()
-      onTestFinished(() => {
-        vi.restoreAllMocks()
-      })
-      const service = (): Verifier => {
-        const redis = new Redis(redisUrl as string)
-        onTestFinished(() => redis.disconnect())
-        return new Verifier({ keys, replay: new RedisReplayStore(redis) })
-      }
-      await send('a', 'b', 'c')
-      const readers = [await read(service(), 'first'), await read(service(), 'first')]
-      await copy()
-      await send('d')
-      for (const reader of readers) {
-        await eventually(() => expect(reader.texts()).toEqual(['a', 'b', 'c', 'd']))
-        await eventually(() => expect(reader.codes).toEqual(['duplicate']))
-      }
-    },
-  )
 
   it('what is not authorized goes to the dead letters of each reader, once, and holds up nothing', async () => {
     await send('a')

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { Leases } from '../../src/leases.ts'
+import type { ReceivedMessage } from '../../src/message.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import type { ReplayClaim, ReplayStore } from '../../src/replay/replay-store.ts'
-
-const RECEIVED = { queue: 'q', deliveredBy: [], token: undefined, payload: null }
 
 function claimOf(owner: string): ReplayClaim {
   return { key: 'k', digest: 'd', position: undefined, owner, leaseSeconds: 3_600 }
 }
 
-/** The same store with answers that come later, each when its turn is. */
+const RECEIVED: ReceivedMessage = { queue: 'q', deliveredBy: [], token: undefined, payload: null }
+
+const never = { comesBack: (): boolean => false }
+
+/** The same store with answers that come later; a release is overtaken by what is asked right behind it. */
 function later(store: MemoryReplayStore): ReplayStore {
   const answer = async <Result>(result: () => Result): Promise<Result> => {
     await new Promise((resolve) => setImmediate(resolve))
@@ -18,7 +21,7 @@ function later(store: MemoryReplayStore): ReplayStore {
   return {
     begin: (claim) => answer(() => store.begin(claim)),
     commit: (claim, retentionSeconds) => answer(() => store.commit(claim, retentionSeconds)),
-    release: (claim) => answer(() => store.release(claim)),
+    release: (claim) => answer(() => undefined).then(() => answer(() => store.release(claim))),
     renew: (claim) => answer(() => store.renew(claim)),
   }
 }
@@ -29,7 +32,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 ])('a lease whose message went back to the transport, with %s', (_what, over) => {
   it('is no longer in the way of the next delivery', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     expect(store.begin(claimOf('first'))).toBe('run')
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     expect(store.begin(claimOf('second'))).toBe('in-progress')
@@ -40,7 +43,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('can be committed while no other delivery has begun, also right behind the lapse', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     store.begin(claimOf('first'))
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     const lapsed = lease.lapse()
@@ -52,7 +55,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('takes nothing from the delivery that has begun meanwhile', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     store.begin(claimOf('first'))
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     await lease.lapse()
@@ -66,7 +69,7 @@ describe.each<[string, (store: MemoryReplayStore) => ReplayStore]>([
 
   it('is not taken back once it was committed or released', async () => {
     const store = new MemoryReplayStore()
-    const leases = new Leases(over(store), 3_600, { comesBack: () => false }, {})
+    const leases = new Leases(over(store), 3_600, never, {})
     store.begin(claimOf('first'))
     const lease = leases.hold(claimOf('first'), RECEIVED, 60)
     await lease.commit()
@@ -90,7 +93,7 @@ describe('leases side by side', () => {
         },
       },
       0.03,
-      { comesBack: () => false },
+      never,
       {},
     )
     const names = ['a', 'b', 'c', 'd']

@@ -1,12 +1,12 @@
 // A consumer that is killed. It ends itself by SIGKILL, which nothing in the process can soften, since only so the point
 // of its death can be chosen exactly.
 
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { connect } from 'amqplib'
 
-const { built, url, queue, authorizedKeys, effectsFile, sharedStore, prefetch, point, after } = JSON.parse(
+const { built, url, queue, authorizedKeys, effectsFile, sharedStore, prefetch, point, after, offsetsFile } = JSON.parse(
   process.argv[2],
 )
 const { AuthorizedKeys, Verifier } = await import(join(built, 'src/index.js'))
@@ -35,16 +35,25 @@ wrapConsumer(connection, verifier, {
 })
 const channel = await connection.createChannel()
 await channel.prefetch(prefetch)
-await channel.consume(queue, async (message) => {
+await channel.consume(queue, handle, offsetsFile && { arguments: { 'x-stream-offset': whereToGoOn() } })
+
+/** A reader of a stream keeps its own offset, behind the effect. */
+function whereToGoOn() {
+  const last = readFileSync(offsetsFile, 'utf8').split('\n').at(-2)
+  return last === undefined ? 'first' : Number(last) + 1
+}
+
+async function handle(message) {
   await turn()
   passing('in the handler')
   appendFileSync(effectsFile, `${message.content}\n`)
   passing('after the handler, before the ack')
   channel.ack(message)
+  if (offsetsFile) appendFileSync(offsetsFile, `${message.properties.headers['x-stream-offset']}\n`)
   await turn()
   await turn()
   passing('after the ack')
-})
+}
 process.on('message', async (message) => {
   if (message !== 'close') return
   await connection.close()
