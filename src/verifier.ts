@@ -21,6 +21,7 @@ import type { PublicKey } from './keys/public-key.ts'
 import { verifyData } from './keys/signatures.ts'
 import type { ReceivedMessage } from './message.ts'
 import { Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
+import { Readers } from './readers.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { quote } from './text.ts'
@@ -61,6 +62,8 @@ export class Verifier {
   readonly counters: Counters = new Counters()
   /** what was said already, whatever the consumer it was said of */
   readonly warnings: Warnings = new Warnings()
+  /** of streams, in this process */
+  readonly readers = new Readers()
   readonly leaseSeconds: number
   readonly clockSkewSeconds: number
   readonly #id = randomBytes(12).toString('base64url')
