@@ -23,6 +23,7 @@ import { verifyData } from './keys/signatures.ts'
 import type { ReceivedMessage } from './message.ts'
 import { above0, checkOptions, either, having, type OptionRule, type OptionRules, oneOf } from './option-check.ts'
 import { POLICY_RULES, Policies, type PolicyRule, type QueuePolicy, type ResolvedPolicy } from './policy.ts'
+import { Readers } from './readers.ts'
 import { MemoryReplayStore } from './replay/memory-replay-store.ts'
 import type { ReplayStore } from './replay/replay-store.ts'
 import { type CommonClaims, isFault, TokenReader } from './token.ts'
@@ -93,6 +94,8 @@ export class Verifier {
   readonly counters: Counters = new Counters()
   /** what was said already, whatever the consumer it was said of */
   readonly warnings: Warnings = new Warnings()
+  /** of streams, in this process */
+  readonly readers = new Readers()
   readonly leaseSeconds: number
   readonly clockSkewSeconds: number
   readonly #id = randomBytes(12).toString('base64url')

@@ -10,13 +10,9 @@ import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from '.
 import { AmqpDelivery } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
 import { isThere, typeOf } from './inspection.ts'
-import { PAUSE_OF_STREAM, type Pause, pauseFor } from './pause.ts'
+import { LEAVES, PAUSE_OF_STREAM, type Pause, pauseFor, STAYS } from './pause.ts'
 import type { ReadQueue } from './queue.ts'
 import { namesOffset, offsetOf, StreamReader } from './stream-reader.ts'
-
-const LEAVES = 'messages could not be judged for long: they are given back, and consuming stops until they can be'
-const STAYS =
-  'messages could not be judged for long: they are given back, and the consumer stays, since its queue or its place there would be gone without it'
 
 const NOT_FOR_STREAMS =
   'a stream drops tables and lists, and changes bytes that are no UTF-8: send such headers as text, or leave them unsigned'

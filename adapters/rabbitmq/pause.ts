@@ -48,3 +48,8 @@ function keepAlive(declared: Declared | undefined): number {
 
 /** For a stream, which keeps what it has, and expires by age alone. */
 export const PAUSE_OF_STREAM: Pause = { stays: false, keepAliveMs: KEEP_ALIVE_MS }
+
+export const LEAVES =
+  'messages could not be judged for long: they are given back, and consuming stops until they can be'
+export const STAYS =
+  'messages could not be judged for long: they are given back, and the consumer stays, since its queue or its place there would be gone without it'

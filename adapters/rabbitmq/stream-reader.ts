@@ -17,9 +17,6 @@ export function namesOffset({ arguments: table }: ConsumeOptions): boolean {
   return offset !== undefined && offset !== null
 }
 
-/** Numbers of live readers without a tag, by verifier and stream. */
-const numbers = new WeakMap<Verifier, Map<string, Set<number>>>()
-
 /**
  * One consumer of a stream: who reads, and how far. A stream gives nothing back, so what could not be judged is read again
  * from where the first of it stands.
@@ -28,6 +25,7 @@ export class StreamReader {
   /** its tag, or the lowest number that no live reader of this stream has, so that it is the same after a reconnect */
   readonly name: string
   readonly #free: () => void
+  #ended = false
   /** the last offset that was delivered */
   #seen = -1
   /** offsets up to there that were not judged */
@@ -39,17 +37,13 @@ export class StreamReader {
       this.#free = () => undefined
       return
     }
-    const byQueue = numbers.get(verifier) ?? new Map<string, Set<number>>()
-    numbers.set(verifier, byQueue)
-    const taken = byQueue.get(queue) ?? new Set()
-    byQueue.set(queue, taken)
-    let number = 1
-    while (taken.has(number)) number++
-    taken.add(number)
+    const { readers } = verifier
+    const number = readers.take(queue)
     this.name = `reader ${number}`
     this.#free = () => {
-      taken.delete(number)
-      if (taken.size === 0 && byQueue.get(queue) === taken) byQueue.delete(queue)
+      // Once: by then the number may be another's.
+      if (!this.#ended) readers.free(queue, number)
+      this.#ended = true
     }
   }
 
