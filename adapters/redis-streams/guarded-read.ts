@@ -29,8 +29,8 @@ const READ_ON_PAGES = 10
 /** How long a read of what is pending waits for checks that cannot be made, before it fails. */
 const HISTORY_MS = 5_000
 
-/** After the last id that there can be: such a read finds nothing and changes nothing. */
-const AFTER_ALL = '18446744073709551615-18446744073709551615'
+/** Such a read finds nothing and changes nothing. The one after it is what `>` is to the server. */
+const AFTER_ALL = '18446744073709551615-18446744073709551614'
 
 const NEW = '>'
 
