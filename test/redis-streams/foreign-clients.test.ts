@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { consumeStream, isWrapped, wrapConsumer, wrapProducer } from '../../adapters/redis-streams/index.ts'
 import { testKeys } from '../../src/testing.ts'
 import { uniqueName } from '../brokers/index.ts'
@@ -90,16 +90,6 @@ describe.skipIf(redisUrl === '')('a client that is known', () => {
     await eventually(async () => expect(await raw.xlen(`{${key}}:dlq`)).toBe(1))
     if (client instanceof Mine) expect(client.secret).toBe('kept')
   })
-
-  it('a connection that BullMQ made is signed', async () => {
-    const { Queue } = require('bullmq') as { Queue: new (name: string, options: object) => BullQueue }
-    const queue = new Queue(uniqueName('jobs'), { connection: { ...connectionOf(redisUrl) } })
-    onTestFinished(() => queue.close())
-    const client = wrapProducer((await queue.client) as Redis6, signer)
-    const key = uniqueName('known')
-    await client.xadd(key, '*', 'a', '1')
-    expect(JSON.stringify(await plain().xrange(key, '-', '+'))).toContain('queueauth')
-  })
 })
 
 /** The fork of Valkey is ioredis 5 in all that is used, so it has to do all that ioredis does. */
@@ -110,16 +100,6 @@ describe.skipIf(redisUrl === '')('iovalkey', () => {
   const own = { ...features, requeue: true, awaitsHandler: true, handlersSettle: true }
   adapterContract('consumeStream, iovalkey:', redisHarness({ open, ownLoop: true }), own)
 })
-
-interface BullQueue {
-  readonly client: Promise<unknown>
-  close(): Promise<void>
-}
-
-function connectionOf(url: string): { host: string; port: number } {
-  const { hostname, port } = new URL(url)
-  return { host: hostname, port: Number(port) }
-}
 
 function stubbed(client: Redis6): Redis6 {
   const { sendCommand } = client
