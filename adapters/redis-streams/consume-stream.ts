@@ -17,6 +17,7 @@ import type { Verifier } from '../../src/verifier.ts'
 import { type Argument, keyPrefixOf, type RedisClient } from './client.ts'
 import { DeadLetterSink } from './dead-letters.ts'
 import { EntryHandler } from './entry-handler.ts'
+import { GroupStart } from './group-start.ts'
 import type { RedisStreamsConsumerOptions } from './guarded-client.ts'
 import { destinationOf, type StreamEntry } from './message.ts'
 import { CONSUMER_OPTION_RULES, refuseReject, requireClient } from './options.ts'
@@ -41,12 +42,20 @@ export interface ConsumeStreamOptions extends RedisStreamsConsumerOptions {
   readonly verifier: Verifier
   /** Resolves: the entry is acknowledged. Throws: it is delivered again after `claimIdleSeconds`. */
   readonly handler: (message: StreamMessage) => unknown
-  /** the entry id after which a new group starts to read; default `0`, the beginning. `$`: what comes from now on */
+  /**
+   * the entry id after which a group starts to read that never was there before; default `0`, the beginning. `$`: what comes
+   * from now on. A group that is gone later is made again so that nothing is left out
+   */
   readonly startId?: string
   /** how many handlers may run at a time; default 10. With 1 entries are handled in order */
   readonly concurrency?: number
-  /** how long a read waits for entries, in seconds, which is also how long `stop` may take; default 1 */
+  /**
+   * how long a read waits for entries, in seconds, which is also how long `stop` may take; default 1. A server that says nothing
+   * for five seconds more is given up, and the connection made anew
+   */
   readonly blockSeconds?: number
+  /** how many seconds `stop` waits for handlers that run; default 30. Entries of those that still run then are delivered again */
+  readonly drainSeconds?: number
   /** after how many idle seconds an entry is delivered again, to whichever consumer; default 30 */
   readonly claimIdleSeconds?: number
   /** how often a handler may fail on one entry before it goes to the dead letters; default 10. `Infinity`: no limit */
@@ -58,7 +67,10 @@ export interface ConsumeStreamOptions extends RedisStreamsConsumerOptions {
 }
 
 export interface StreamConsumer {
-  /** Reads nothing more, lets running handlers finish, acknowledges, and closes its connections. */
+  /**
+   * Reads nothing more, lets running handlers finish, acknowledges, and closes its connections. It ends in any case: after
+   * `drainSeconds`, and with a server that does not answer five seconds after the last handler.
+   */
   stop(): Promise<void>
   /** resolves when it has stopped, by itself when its connections were ended */
   readonly finished: Promise<void>
@@ -81,7 +93,11 @@ interface Resolved {
   readonly concurrency: number
   readonly blockMs: number
   readonly claimIdleMs: number
+  readonly drainMs: number
 }
+
+/** How long a stop waits for a server that does not answer. */
+const LAST_ANSWER_MS = 5_000
 
 /** How many entries may wait (for a store, for dead letters) before nothing more is read. */
 const MAX_HELD = 1_000
@@ -93,6 +109,7 @@ class Consumption implements StreamConsumer {
   readonly #reading: RedisClient
   readonly #working: RedisClient
   readonly #group: StreamGroup
+  readonly #start: GroupStart
   readonly #entries: EntryHandler
   readonly #stopping = new AbortController()
   /** where to go on among the own pending entries; undefined: they are all in hand */
@@ -101,13 +118,14 @@ class Consumption implements StreamConsumer {
   #claimAt = 0
 
   constructor(options: ConsumeStreamOptions, resolved: Resolved) {
-    const { redis, group, consumer, verifier, deadLetterName, signal } = options
+    const { redis, group, consumer, verifier, deadLetterName, signal, startId = '0' } = options
     this.#options = options
     this.#resolved = resolved
     setMaxListeners(0, this.#stopping.signal)
-    this.#reading = this.#open(redis)
-    this.#working = this.#open(redis)
+    this.#reading = this.#open(redis, resolved.blockMs)
+    this.#working = this.#open(redis, 0)
     this.#group = new StreamGroup(this.#reading, this.#working, { stream: resolved.key, group, consumer })
+    this.#start = new GroupStart(this.#working, resolved.key, group, startId, verifier.warnings)
     const sink = new DeadLetterSink(() => this.#working, deadLetterName)
     this.#entries = new EntryHandler(options, this.#group, sink, this.#working, this.#stopping.signal)
     // What was sent in reply to a read when the connection broke is pending and in nobody's hand.
@@ -122,7 +140,7 @@ class Consumption implements StreamConsumer {
       },
       (error: unknown) => this.#report(error),
     )
-    this.finished = this.#run()
+    this.finished = this.#finish()
   }
 
   async stop(): Promise<void> {
@@ -130,19 +148,39 @@ class Consumption implements StreamConsumer {
     await this.finished
   }
 
-  #open(redis: RedisClient): RedisClient {
-    const connection = openConnection(redis)
+  #open(redis: RedisClient, blockMs: number): RedisClient {
+    const connection = openConnection(redis, blockMs)
     connection.on('error', (error: unknown) => this.#report(error))
     connection.on('end', () => this.#stopping.abort())
     return connection
   }
 
+  async #finish(): Promise<void> {
+    const keeping = setInterval(() => void this.#keep(), this.#resolved.claimIdleMs / 3).unref()
+    const done = new AbortController()
+    const running = this.#run().finally(() => done.abort())
+    await Promise.race([running, this.#overdue(done.signal)])
+    clearInterval(keeping)
+    this.#reading.disconnect()
+    this.#working.disconnect()
+  }
+
+  /** Resolves when a stop has waited for long enough, or when there is nothing to wait for. */
+  async #overdue(done: AbortSignal): Promise<void> {
+    const { blockMs, drainMs } = this.#resolved
+    const pause = (milliseconds: number): Promise<void> =>
+      sleep(milliseconds, undefined, { signal: done }).catch(() => undefined)
+    await aborted(AbortSignal.any([this.#stopping.signal, done]))
+    await Promise.race([this.#entries.handlersDone(), pause(drainMs)])
+    // A read that is out may block for so long, and what was handled is acknowledged.
+    await pause(blockMs + LAST_ANSWER_MS)
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#stopping
-    const keeping = setInterval(() => void this.#keep(), this.#resolved.claimIdleMs / 3).unref()
     for (let attempt = 0; !signal.aborted; ) {
       try {
-        await this.#group.create(this.#options.startId ?? '0')
+        await this.#start.create()
         // Only an error ends it: the group may be gone, and entries may have been lost on their way here.
         for (;;) {
           if (signal.aborted) break
@@ -157,9 +195,6 @@ class Consumption implements StreamConsumer {
       }
     }
     await this.#entries.drain()
-    clearInterval(keeping)
-    this.#reading.disconnect()
-    this.#working.disconnect()
   }
 
   async #next(): Promise<void> {
@@ -183,7 +218,10 @@ class Consumption implements StreamConsumer {
       if (cursor === '0-0') this.#claimAt = performance.now() + claimIdleMs / 2
       entries.take(page, await this.#group.deliveryCounts(page))
     } else {
-      entries.take(await this.#group.readNew(room, blockMs))
+      const page = await this.#group.readNew(room, blockMs)
+      const last = page.at(-1)
+      if (last !== undefined) this.#start.saw(String(last[0]))
+      entries.take(page)
     }
   }
 
@@ -221,6 +259,10 @@ const RULES: OptionRules<ConsumeStreamOptions> = {
   concurrency: wholeNumber(1, Number.MAX_SAFE_INTEGER),
   blockSeconds: above0('seconds', 60),
   claimIdleSeconds: above0('seconds', Number.MAX_VALUE),
+  drainSeconds: {
+    must: 'a number of seconds from 0 to 86,400',
+    fits: (value) => typeof value === 'number' && value >= 0 && value <= 86_400,
+  },
   maxDeliveries: {
     must: 'a number, 1 or more, or Infinity',
     fits: (value) => typeof value === 'number' && value >= 1,
@@ -243,7 +285,7 @@ function check(given: ConsumeStreamOptions): ConsumeStreamOptions {
 
 /** @throws SetupError `destination-invalid` */
 function resolve(options: ConsumeStreamOptions): Resolved {
-  const { redis, stream, concurrency = 10, blockSeconds = 1, claimIdleSeconds = 30 } = options
+  const { redis, stream, concurrency = 10, blockSeconds = 1, claimIdleSeconds = 30, drainSeconds = 30 } = options
   const key: Argument = keyPrefixOf(redis) + stream
   destinationOf(key)
   return {
@@ -251,5 +293,11 @@ function resolve(options: ConsumeStreamOptions): Resolved {
     concurrency,
     blockMs: Math.max(1, Math.round(blockSeconds * 1000)),
     claimIdleMs: Math.max(1, Math.round(claimIdleSeconds * 1000)),
+    drainMs: Math.round(drainSeconds * 1000),
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

@@ -55,6 +55,9 @@ export class EntryHandler {
   readonly #inHand = new Map<string, Promise<unknown>>()
   readonly #held = new Set<string>()
   #running = 0
+  /** of those, the ones whose handler has not returned */
+  #handling = 0
+  #handled: (() => void) | undefined
   #changed: () => void = () => undefined
   #change: Promise<void> | undefined
 
@@ -132,6 +135,14 @@ export class EntryHandler {
     }
   }
 
+  /** Resolves when no handler runs. Called once, when none is begun any more. */
+  handlersDone(): Promise<void> {
+    if (this.#handling === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#handled = resolve
+    })
+  }
+
   /** Resolves when nothing is in hand any more. */
   async drain(): Promise<void> {
     while (this.#inHand.size > 0) await Promise.all(this.#inHand.values())
@@ -163,12 +174,16 @@ export class EntryHandler {
       if (deliveries > maxDeliveries) await this.#giveUp(entry, received, admission, deliveries)
       else {
         const message = view(entry, received, admission)
+        this.#handling++
         try {
           await handler(message)
         } catch (error) {
           await admission.release()
           this.#failed(error, message)
           return
+        } finally {
+          this.#handling--
+          if (this.#handling === 0) this.#handled?.()
         }
         if (await admission.commit()) await this.#acknowledge(entry)
       }

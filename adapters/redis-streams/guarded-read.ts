@@ -29,8 +29,8 @@ const READ_ON_PAGES = 10
 /** How long a read of what is pending waits for checks that cannot be made, before it fails. */
 const HISTORY_MS = 5_000
 
-/** After the last id that there can be: such a read finds nothing and changes nothing. */
-const AFTER_ALL = '18446744073709551615-18446744073709551615'
+/** Such a read finds nothing and changes nothing. The one after it is what `>` is to the server. */
+const AFTER_ALL = '18446744073709551615-18446744073709551614'
 
 const NEW = '>'
 
@@ -112,7 +112,7 @@ export class GuardedRead {
   #full(): string[] {
     const { reader } = this.#session
     const { group } = this.#read
-    return this.#new.filter((name) => reader.inHandOf(name, group) + reader.lateOf(name, group) >= this.#most)
+    return this.#new.filter((name) => reader.unsettledOf(name, group) + reader.lateOf(name, group) >= this.#most)
   }
 
   #hasLate(): boolean {
@@ -127,7 +127,7 @@ export class GuardedRead {
     const { group } = this.#read
     let taken = 0
     for (const name of this.#names) {
-      taken = Math.max(taken, reader.inHandOf(name, group) + reader.lateOf(name, group))
+      taken = Math.max(taken, reader.unsettledOf(name, group) + reader.lateOf(name, group))
     }
     const countIndex = taken === 0 ? undefined : countIndexOf(command.args)
     if (countIndex === undefined) return
@@ -265,7 +265,7 @@ export class GuardedRead {
       if (this.#session.isOver || this.#hasLate()) return false
       const now = performance.now()
       const settling = this.#names.some((name) => reader.settlingOf(name, group) > 0)
-      const full = this.#names.every((name) => reader.inHandOf(name, group) >= this.#most)
+      const full = this.#names.every((name) => reader.unsettledOf(name, group) >= this.#most)
       if (!settling && !full) return !asksForNew || now < this.#deadline || this.#pagesRead < READ_ON_PAGES
       if (!settling && asksForNew && this.#blockMs === undefined) return false
       const until = asksForNew ? (settling ? this.#patientUntil : this.#deadline) : historyUntil

@@ -154,7 +154,7 @@ export class GroupReader {
   }
 
   /** How many entries are with us: held, or their dead letters are being written. */
-  inHandOf(stream: string, group: string): number {
+  unsettledOf(stream: string, group: string): number {
     return this.#stream(stream, group).inHand.size
   }
 

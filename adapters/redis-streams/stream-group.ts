@@ -22,16 +22,6 @@ export class StreamGroup {
     this.consumer = names.consumer
   }
 
-  /** Makes the group, and the stream as well. */
-  async create(startId: string): Promise<void> {
-    try {
-      await this.#working.call('XGROUP', 'CREATE', this.stream, this.group, startId, 'MKSTREAM')
-    } catch (error) {
-      // It is there already.
-      if (!(error instanceof Error && error.message.startsWith('BUSYGROUP'))) throw error
-    }
-  }
-
   /** What nobody has got yet. */
   async readNew(count: number, blockMs: number): Promise<readonly RawEntry[]> {
     return this.#read(['COUNT', count, 'BLOCK', blockMs], '>')

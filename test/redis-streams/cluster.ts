@@ -1,13 +1,21 @@
 import { once } from 'node:events'
+import { createRequire } from 'node:module'
 import { Cluster as Cluster6 } from 'ioredis'
 import { Cluster as Cluster5, Redis } from 'ioredis-5'
 import { type RedisServer, startRedis } from '../brokers/index.ts'
 import { freePort } from '../brokers/ready.ts'
 import type { Redis6 } from './clients.ts'
 
+const require = createRequire(import.meta.url)
+const { Cluster: Cluster50 } = require('ioredis-5.0') as { Cluster: typeof Cluster5 }
+
+const CLASSES = { '5.0': Cluster50, 5: Cluster5, 6: Cluster6 }
+
+export type ClusterVersion = '5.0' | 5 | 6
+
 export interface TestCluster {
   /** @param version of ioredis */
-  open(version: 5 | 6, options?: object): Redis6
+  open(version: ClusterVersion, options?: object): Redis6
   stop(): Promise<void>
 }
 
@@ -40,7 +48,7 @@ export async function startCluster(): Promise<TestCluster> {
   }
   return {
     open(version, options = {}) {
-      const Cluster = version === 5 ? Cluster5 : Cluster6
+      const Cluster = CLASSES[version] as typeof Cluster6
       const cluster = new Cluster(nodes, options)
       cluster.on('error', () => undefined)
       return cluster as unknown as Redis6
