@@ -81,10 +81,11 @@ export class Scene {
       topic = this.topic,
       topics = [topic],
       verifier = this.verifier,
+      kafka = this.kafka(),
       ...options
     }: ConsumeOptions = {},
   ): Promise<Consumer> {
-    const kafka = wrapConsumer(this.kafka(), verifier, { onVerdict: () => undefined, ...options })
+    wrapConsumer(kafka, verifier, { onVerdict: () => undefined, ...options })
     const consumer = this.library.consumer(kafka, groupId, run.autoCommit)
     onTestFinished(() => consumer.disconnect())
     await consumer.connect()
@@ -123,6 +124,8 @@ interface ConsumeOptions extends KafkaConsumerOptions {
   topic?: string
   topics?: (string | RegExp)[]
   verifier?: Verifier
+  /** default: one of its own */
+  kafka?: Kafka
 }
 
 /** Makes a scene of the client that is tested. */
