@@ -10,7 +10,7 @@ import { MemoryReplayStore } from '../../../src/replay/memory-replay-store.ts'
 import type { ReplayStore } from '../../../src/replay/replay-store.ts'
 import { testKeys } from '../../../src/testing.ts'
 import { Verifier } from '../../../src/verifier.ts'
-import { FlakyStore, remoteStore } from '../../contract/stores.ts'
+import { FlakyStore, GatedStore, remoteStore } from '../../contract/stores.ts'
 
 const { signer, keys } = testKeys('checkout')
 
@@ -246,4 +246,50 @@ describe('records that come before dead letters can be written', () => {
       expect(got).toEqual([])
     },
   )
+})
+
+describe('a batch', () => {
+  it('that is let go before the replay store has answered keeps no lease', async () => {
+    const store = new GatedStore()
+    const released: string[] = []
+    const release = store.release.bind(store)
+    store.release = (claim) => {
+      released.push(claim.position ?? '')
+      release(claim)
+    }
+    const partition = partitionWith(store)
+    const handled: string[] = []
+    const eachBatch = async ({ batch }: EachBatchPayload): Promise<void> =>
+      void handled.push(...batch.messages.map(({ value }) => String(value)))
+    const ended = guardEachBatch(batchOf([record('0', 0), record('1', 1)], well), eachBatch, partition, true, undefined)
+    await expect.poll(() => store.waiting).toBe(2)
+    partition.letGo()
+    await ended
+    store.open()
+    await expect.poll(() => released).toEqual(['orders/0/0', 'orders/0/1'])
+    expect(handled).toEqual([])
+  })
+
+  it('of which more is committed than was delivered remembers what was delivered, and the rest when it is', async () => {
+    const memory = new MemoryReplayStore()
+    const store = new FlakyStore()
+    let isUp = false
+    store.begin = async (claim) => {
+      if (claim.position === 'orders/0/1' && !isUp) throw new Error('down for this one')
+      return memory.begin(claim)
+    }
+    store.commit = async (...args) => memory.commit(...args)
+    store.release = async (claim) => memory.release(claim)
+    const partition = partitionWith(store)
+    const remembered: number[] = []
+    const eachBatch = async (): Promise<void> => {
+      await partition.commitUpTo(10n)
+      remembered.push(memory.gauge().committed)
+      isUp = true
+    }
+    const messages = [record('0', 0), record('1', 1), record('2', 2)]
+    await guardEachBatch(batchOf(messages, well), eachBatch, partition, true, undefined)
+    expect(remembered).toEqual([1, 3])
+    expect(memory.gauge()).toMatchObject({ committed: 3, inProgress: 0 })
+  })
 })
