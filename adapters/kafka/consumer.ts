@@ -17,7 +17,6 @@ import { DeadLetterTopics } from './dead-letter-topics.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { guardEachBatch } from './each-batch.ts'
 import { guardEachMessage } from './each-message.ts'
-import { LetGoError } from './hold.ts'
 import type { KafkaConsumerOptions } from './index.ts'
 import { Partition, type PartitionSetup } from './partition.ts'
 
@@ -138,34 +137,39 @@ export class GuardedConsumer {
       }
       return resume
     }) as never)
-    override(consumer, 'commitOffsets', (async (offsets?: readonly TopicPartitionOffset[], ...rest: unknown[]) => {
-      // The user is through with what comes before: first the replay store, then the broker.
+    override(consumer, 'commitOffsets', (async (...args: readonly unknown[]) => {
+      // Where this throws the user may undo what was done: then it was not handled, and comes again.
+      await original.commitOffsets(...args)
+      const [offsets] = args as [readonly TopicPartitionOffset[] | undefined | null]
       for (const { topic, partition, offset } of offsets ?? []) {
-        const known = this.#partitions.get(nameOf(topic, partition))
-        // What is no offset the client refuses with an error of its own.
-        if (known === undefined || !/^\d+$/.test(String(offset))) continue
-        if (!(await known.commitUpTo(BigInt(offset) - 1n))) throw new LetGoError()
+        // A Long of kafkajs is taken as well.
+        if (/^\d+$/.test(String(offset))) {
+          await this.#partitions.get(nameOf(topic, partition))?.commitUpTo(BigInt(String(offset)) - 1n)
+        }
       }
-      await original.commitOffsets(...(offsets === undefined ? [] : [offsets]), ...rest)
     }) as never)
   }
 
   /** Runs, and delivers nothing before dead letters can be written. Where they cannot, it is stopped again. */
   async #runAtOnce(run: () => Promise<void>, stop: () => Promise<void>): Promise<void> {
     const ends = this.#ends
-    const opening = this.#deadLetters.open()
-    const ready = new Promise<void>((resolve) => opening.then(resolve, () => undefined))
-    this.#ready = ready
-    void ready.then(() => {
-      if (this.#ready === ready) this.#ready = undefined
+    let open: () => void = () => undefined
+    const ready = new Promise<void>((resolve) => {
+      open = resolve
     })
-    const [ran, opened] = await Promise.allSettled([run(), opening])
+    this.#ready = ready
+    const [ran, opened] = await Promise.allSettled([run(), this.#deadLetters.open()])
     // Whoever stopped or disconnected meanwhile needs no dead letters.
     if (opened.status === 'rejected' && this.#ends === ends) {
       await this.#end(stop)
       throw opened.reason
     }
     if (ran.status === 'rejected') throw ran.reason
+    // As with the plain consumer, whoever waits for `run` goes on before the first record comes.
+    setImmediate(() => {
+      if (this.#ready === ready) this.#ready = undefined
+      open()
+    })
   }
 
   async #runWhenReady(run: () => Promise<void>): Promise<void> {

@@ -281,14 +281,15 @@ class GuardedBatch implements InHand {
     })
   }
 
+  /** Where this throws the user may undo what was done: offsets that are named are told to the broker first. */
   async #commitOffsets(offsets: OffsetList | undefined): Promise<void> {
+    if (!(await this.#commitsWritten())) throw new LetGoError()
+    await this.#payload.commitOffsetsIfNecessary(offsets)
     const { topic, partition } = this.#payload.batch
     for (const { partitions } of offsets?.topics.filter((entry) => entry.topic === topic) ?? []) {
       const own = partitions.find((entry) => entry.partition === partition)
-      if (own !== undefined && !(await this.#partition.commitUpTo(BigInt(own.offset) - 1n))) throw new LetGoError()
+      if (own !== undefined) await this.#partition.commitUpTo(BigInt(own.offset) - 1n)
     }
-    if (!(await this.#commitsWritten())) throw new LetGoError()
-    await this.#payload.commitOffsetsIfNecessary(offsets)
   }
 
   /** Whoever pauses in the middle of a batch gets the rest of it after resuming. */

@@ -60,6 +60,8 @@ export interface Features {
   readonly handlersSettle?: boolean
   /** the client sends a body of any type, as text */
   readonly anyBody?: boolean
+  /** the handler sees no token among the headers */
+  readonly hidesToken?: boolean
   /** the properties a message can have */
   readonly properties: readonly (keyof CoveredProperties)[]
 }

@@ -20,6 +20,7 @@ export const kafkaFeatures: Features = {
   ordered: true,
   positions: true,
   awaitsHandler: true,
+  hidesToken: true,
   properties: ['key', 'contentType', 'contentEncoding'],
 }
 

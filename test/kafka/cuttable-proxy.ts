@@ -6,7 +6,9 @@ export class CuttableProxy {
   target = ''
   readonly #server: Server
   readonly #cut = new Set<string>()
+  readonly #silent = new Set<string>()
   readonly #sockets = new Map<Socket, string>()
+  readonly #behind = new Map<Socket, Socket>()
 
   private constructor(server: Server) {
     this.#server = server
@@ -37,6 +39,19 @@ export class CuttableProxy {
     this.#cut.delete(clientId)
   }
 
+  /** Passes nothing on any more, either way, and closes nothing, as when a machine or a network is gone. */
+  silence(clientId: string): void {
+    this.#silent.add(clientId)
+    for (const [socket, id] of this.#sockets) {
+      const behind = this.#behind.get(socket)
+      if (id !== clientId || behind === undefined) continue
+      socket.unpipe(behind)
+      behind.unpipe(socket)
+      socket.resume()
+      behind.resume()
+    }
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     for (const socket of this.#sockets.keys()) socket.destroy()
@@ -54,12 +69,15 @@ export class CuttableProxy {
       socket.off('data', begin)
       if (this.#cut.has(clientId)) return void socket.destroy()
       this.#sockets.set(socket, clientId)
+      if (this.#silent.has(clientId)) return void socket.resume()
       const [host, port] = this.target.split(':')
       const behind = connect({ host: host as string, port: Number(port) })
       behind.on('error', () => socket.destroy())
       behind.once('close', () => socket.destroy())
       socket.once('close', () => behind.destroy())
       behind.write(seen)
+      this.#behind.set(socket, behind)
+      socket.once('close', () => this.#behind.delete(socket))
       socket.pipe(behind)
       behind.pipe(socket)
     }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, ConsumerRunConfig } from 'kafkajs'
 import { expect, it } from 'vitest'
+import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import { SilentStore } from '../contract/stores.ts'
 import type { OpenScene, Scene } from './scene.ts'
 
@@ -61,6 +62,44 @@ export function endingTests(open: OpenScene): void {
     await scene.consume(handling(mode, async (value) => void got.push(value)))
     await expect.poll(() => scene.committed()).toBe('1')
     expect(got).toEqual(['0'])
+  })
+
+  it('with nothing remembered of what they could not commit', async () => {
+    const replay = new MemoryReplayStore()
+    const scene = await open({ replay })
+    await scene.send([{ value: '0' }])
+    const errors: unknown[] = []
+    const remembered: number[] = []
+    const { topic } = scene
+    const commit = (): Promise<void> => consumer.commitOffsets([{ topic, partition: 0, offset: '1' }])
+    // Below the wrapper, once.
+    const kafka = scene.kafka()
+    const make = kafka.consumer.bind(kafka)
+    kafka.consumer = (config) => {
+      const plain = make(config)
+      const commitOffsets = plain.commitOffsets.bind(plain)
+      let refuses = true
+      plain.commitOffsets = async (offsets) => {
+        if (!refuses) return commitOffsets(offsets)
+        refuses = false
+        throw new Error('the broker refuses')
+      }
+      return plain
+    }
+    const eachMessage = async (): Promise<void> => {
+      try {
+        await commit()
+      } catch (error) {
+        errors.push(error)
+        throw error
+      } finally {
+        remembered.push(replay.gauge().committed)
+      }
+    }
+    const consumer = await scene.consume({ autoCommit: false, eachMessage }, { kafka })
+    await expect.poll(() => remembered).toEqual([0, 1])
+    expect(errors).toHaveLength(1)
+    await expect.poll(() => scene.committed()).toBe('1')
   })
 }
 

@@ -1,9 +1,12 @@
-import type { Consumer, Kafka } from 'kafkajs'
-import { KafkaJSNonRetriableError } from 'kafkajs'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Consumer, Kafka, KafkaJSNonRetriableError, logLevel } from 'kafkajs'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { wrapConsumer } from '../../adapters/kafka/index.ts'
+import { wrapConsumer, wrapProducer } from '../../adapters/kafka/index.ts'
+import { uniqueName } from '../brokers/index.ts'
 import { kafkajsLibrary } from './client-libraries.ts'
 import { clientTests } from './clients.ts'
+import { CuttableProxy } from './cuttable-proxy.ts'
 import { type OpenScene, Scene } from './scene.ts'
 
 const brokers = inject('kafkaBrokers')
@@ -109,5 +112,120 @@ describe.skipIf(brokers === undefined)('with kafkajs', () => {
     await expect.poll(() => skipped.slice(-2)).toEqual(['1', '2'])
     expect(got).toEqual(['0', '1', '2', '0', '1'])
     expect(joins).toBe(2)
+  })
+
+  it.each([
+    ['stop', 'at rest'],
+    ['disconnect', 'at rest'],
+    ['stop', 'while a dead letter is written'],
+    ['disconnect', 'while a dead letter is written'],
+  ] as const)('consumers end by %s though the broker has gone silent %s', async (end, when) => {
+    const scene = await open()
+    const proxy = await CuttableProxy.listen()
+    proxy.target = brokers?.[0] as string
+    const [host, port] = proxy.address.split(':')
+    const clientId = uniqueName('silent')
+    const kafka = new Kafka({
+      clientId,
+      brokers: [proxy.target],
+      logLevel: logLevel.NOTHING,
+      requestTimeout: 1_000,
+      retry: { retries: 1, initialRetryTime: 20, maxRetryTime: 50 },
+      socketFactory: ({ onConnect }) => connect({ host: host as string, port: Number(port) }, onConnect),
+    })
+    onTestFinished(() => proxy.close())
+    await scene.send([{ value: 'good' }])
+    const got: string[] = []
+    wrapConsumer(kafka, scene.verifier, {
+      onVerdict: ({ outcome }) => {
+        if (outcome !== 'rejected') return
+        got.push(outcome)
+        proxy.silence(clientId)
+      },
+    })
+    // kafkajs itself waits as long as a session for some answers.
+    const quick = { maxWaitTimeInMs: 50, sessionTimeout: 2_000, heartbeatInterval: 200, rebalanceTimeout: 2_000 }
+    const consumer = kafka.consumer({ groupId: `group-${scene.topic}`, ...quick })
+    await consumer.connect()
+    await scene.library.run(consumer, [scene.topic], { eachMessage: async () => void got.push('good') })
+    await expect.poll(() => got).toEqual(['good'])
+    if (when === 'at rest') proxy.silence(clientId)
+    else {
+      await scene.send(scene.forge(1), { signed: false })
+      await expect.poll(() => got).toContain('rejected')
+    }
+    const outcome = await Promise.race([consumer[end]().then(() => 'ended'), sleep(60_000).then(() => 'hangs')])
+    expect(outcome).toBe('ended')
+    // What could not be written down comes again.
+    const again: string[] = []
+    await scene.consume({ eachMessage: async ({ message }) => void again.push(String(message.value)) })
+    await scene.send([{ value: 'last' }])
+    await expect.poll(() => again).toContain('last')
+    if (when !== 'at rest') await scene.read(`${scene.topic}-dlt`, 1)
+  })
+
+  it('consumers that crash and do not begin anew leave nothing open, those that do go on', async () => {
+    const scene = await open()
+    await scene.send([{ value: '0' }])
+    const kafka = scene.kafka()
+    const producers = countProducers(kafka)
+    wrapConsumer(kafka, scene.verifier, { onVerdict: () => undefined })
+    let restart = true
+    const consumer = kafka.consumer({
+      groupId: `group-${scene.topic}`,
+      maxWaitTimeInMs: 50,
+      retry: { retries: 0, initialRetryTime: 20, restartOnFailure: async () => restart },
+    })
+    onTestFinished(() => consumer.disconnect())
+    const crashes: boolean[] = []
+    consumer.on(consumer.events.CRASH, ({ payload }) => void crashes.push(payload.restart))
+    await consumer.connect()
+    const got: string[] = []
+    let failures = 2
+    await scene.library.run(consumer, [scene.topic], {
+      eachMessage: async ({ message }) => {
+        if (failures-- > 0) throw new Error('the handler fails')
+        got.push(String(message.value))
+      },
+    })
+    await expect.poll(() => got).toEqual(['0'])
+    expect(crashes).toEqual([true, true])
+    await scene.send(scene.forge(1), { signed: false })
+    await scene.read(`${scene.topic}-dlt`, 1)
+    expect(producers.open).toBe(1)
+    restart = false
+    failures = 1
+    await scene.send([{ value: '1' }])
+    await expect.poll(() => crashes).toEqual([true, true, false])
+    await expect.poll(() => producers.open).toBe(0)
+    await consumer.connect()
+    await scene.library.run(consumer, [scene.topic], {
+      eachMessage: async ({ message }) => void got.push(String(message.value)),
+    })
+    await scene.send(scene.forge(1), { signed: false })
+    await scene.read(`${scene.topic}-dlt`, 2)
+    await expect.poll(() => scene.committed()).toBe('4')
+    expect(got).toEqual(['0', '1'])
+  })
+
+  it('producers that connect again sign as before, and what was being sent when they disconnect is not lost quietly', async () => {
+    const scene = await open()
+    const values: string[] = []
+    const producer = wrapProducer(scene.kafka().producer(), scene.keys.signer, { batch: true })
+    for (const round of ['first', 'second']) {
+      await producer.connect()
+      const sending = producer.send({ topic: scene.topic, messages: [{ value: round }, { value: `${round} too` }] })
+      const ending = producer.disconnect()
+      const [sent] = await Promise.allSettled([sending, ending])
+      if (sent.status === 'fulfilled') values.push(round, `${round} too`)
+    }
+    await producer.connect()
+    await producer.send({ topic: scene.topic, messages: [{ value: 'last' }] })
+    await producer.disconnect()
+    const got: string[] = []
+    await scene.consume({ eachMessage: async ({ message }) => void got.push(String(message.value)) })
+    await expect.poll(() => got).toContain('last')
+    expect(got).toEqual(expect.arrayContaining([...values, 'last']))
+    expect(await scene.withAdmin((admin) => admin.listTopics())).toContain(`${scene.topic}-dlt`)
   })
 })

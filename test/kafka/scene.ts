@@ -82,10 +82,11 @@ export class Scene {
       topics = [topic],
       verifier = this.verifier,
       connected = () => undefined,
+      kafka = this.kafka(),
       ...options
     }: ConsumeOptions = {},
   ): Promise<Consumer> {
-    const kafka = wrapConsumer(this.kafka(), verifier, { onVerdict: () => undefined, ...options })
+    wrapConsumer(kafka, verifier, { onVerdict: () => undefined, ...options })
     const consumer = this.library.consumer(kafka, groupId, run.autoCommit)
     onTestFinished(() => consumer.disconnect())
     await consumer.connect()
@@ -127,6 +128,8 @@ interface ConsumeOptions extends KafkaConsumerOptions {
   verifier?: Verifier
   /** is called before the consumer runs */
   connected?: (consumer: Consumer) => void
+  /** default: one of its own */
+  kafka?: Kafka
 }
 
 /** Makes a scene of the client that is tested. */

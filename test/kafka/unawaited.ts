@@ -34,6 +34,17 @@ export function unawaitedTests(open: OpenScene): void {
     expect(got).toEqual(['2'])
   })
 
+  it('and one that is waited for is over before the first record comes', async () => {
+    const scene = await open()
+    await scene.send([{ value: '0' }])
+    const consumer = await subscribed(scene, true)
+    let isOver = false
+    const got: boolean[] = []
+    await consumer.run({ eachMessage: async () => void got.push(isOver) })
+    isOver = true
+    await expect.poll(() => got).toEqual([true])
+  })
+
   it('hears that dead letters cannot be written, delivers nothing, and can be called again', async () => {
     const scene = await open()
     await scene.send([{ value: '0' }, { value: '1' }])

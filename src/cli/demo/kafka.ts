@@ -146,22 +146,20 @@ async function prepare(title: string, newKafka: () => Kafka, admin: Admin): Prom
 /** The one of the project the command is run in, wherever the command itself is installed. */
 function loadKafkajs(): Kafkajs {
   process.env.KAFKAJS_NO_PARTITIONER_WARNING ??= '1'
-  const require = createRequire(join(process.cwd(), 'package.json'))
-  let kafkajs: Kafkajs
+  const load = createRequire(join(process.cwd(), 'package.json'))
+  mendTimers(load)
   try {
-    kafkajs = require('kafkajs') as Kafkajs
+    return load('kafkajs') as Kafkajs
   } catch (error) {
     throw new CommandError('kafkajs is not installed in this folder', {
       hint: 'run `npm install kafkajs`',
       cause: error,
     })
   }
-  mendTimers(require)
-  return kafkajs
 }
 
 /** What is used of kafkajs's queue of requests, one a connection. */
-interface RequestQueue {
+declare class RequestQueue {
   readonly pending: readonly unknown[]
   readonly throttledUntil: number
   scheduleCheckPendingRequests(): void
@@ -169,18 +167,23 @@ interface RequestQueue {
 
 /**
  * kafkajs 2.2.4 sets a timer when nothing waits and nothing is throttled, again and again, and with a negative time, of
- * which Node.js 24 warns (docs/kafka.md). No setting keeps it from that, so in this program it is not set.
+ * which Node.js 24 warns (docs/kafka.md). No setting keeps it from that, so in this program it gets a queue that does not.
  */
-function mendTimers(require: NodeJS.Require): void {
-  let queue: { readonly prototype: RequestQueue }
+function mendTimers(load: NodeJS.Require): void {
+  let module: NodeJS.Module | undefined
   try {
-    queue = require('kafkajs/src/network/requestQueue') as typeof queue
+    const path = load.resolve('kafkajs/src/network/requestQueue')
+    load(path)
+    module = load.cache[path]
   } catch {
-    // Another version, with other files.
+    // Not installed, or another version with other files.
     return
   }
-  const { scheduleCheckPendingRequests: schedule } = queue.prototype
-  queue.prototype.scheduleCheckPendingRequests = function () {
-    if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this)
+  if (module === undefined) return
+  const Queue = module.exports as typeof RequestQueue
+  module.exports = class extends Queue {
+    override scheduleCheckPendingRequests(): void {
+      if (this.pending.length > 0 || this.throttledUntil > Date.now()) super.scheduleCheckPendingRequests()
+    }
   }
 }
