@@ -6,7 +6,7 @@ import { Inspection, mark } from '../../src/verdict.ts'
 import type { Verified } from '../../src/verified.ts'
 import { splitHeaders } from '../../src/view.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
-import { isFlat, isTokenOnly, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
+import { checkedTable, isFlat, isTokenOnly, receivedEntry, sentTable, type Table } from './headers.ts'
 
 /** amqplib's messages and the core's, both ways. Pure. */
 
@@ -57,7 +57,7 @@ export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
     token: receivedEntry(headers, TOKEN_HEADER),
     payload: raw.content,
     properties: coveredProperties(raw.properties),
-    headers: isTokenOnly(headers) ? NO_HEADERS : receivedTable(headers, TOKEN_HEADER),
+    headers: isTokenOnly(headers) ? NO_HEADERS : checkedTable(headers ?? {}, TOKEN_HEADER),
     origin,
   }
 }
