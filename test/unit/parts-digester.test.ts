@@ -41,6 +41,17 @@ describe('one digester for many messages', () => {
     expect(digester.digest({}, headers, names)).not.toBe(before)
   })
 
+  it('does not take a change of the very same bytes for none, nor keep them from being changed', () => {
+    const digester = new PartsDigester('base64url')
+    const bytes = Buffer.from('a')
+    for (const change of ['b', 'b', 'a', 'c']) {
+      expect(digester.digest({ key: bytes }, { bytes }, ['bytes'])).toBe(
+        digestParts({ key: bytes }, { bytes }, ['bytes']),
+      )
+      bytes.fill(change)
+    }
+  })
+
   it('tells messages apart by every property, by the names, and by how many there are', () => {
     const digester = new PartsDigester('base64url')
     const names = ['key', 'type', 'contentType', 'contentEncoding', 'replyTo', 'correlationId', 'messageId', 'appId']

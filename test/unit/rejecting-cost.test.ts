@@ -26,10 +26,14 @@ const ways = [
 /** How many octets and texts were written for digests. */
 function countWritten(): { octets: number } {
   const written = { octets: 0 }
-  const { copy, text } = ByteWriter.prototype
+  const { copy, latin1, text } = ByteWriter.prototype
   vi.spyOn(ByteWriter.prototype, 'copy').mockImplementation(function (this: ByteWriter, bytes) {
     written.octets += bytes.length
     copy.call(this, bytes)
+  })
+  vi.spyOn(ByteWriter.prototype, 'latin1').mockImplementation(function (this: ByteWriter, octets) {
+    written.octets += octets.length
+    latin1.call(this, octets)
   })
   vi.spyOn(ByteWriter.prototype, 'text').mockImplementation(function (this: ByteWriter, given) {
     written.octets += given.length
