@@ -158,6 +158,18 @@ describe('the digest of the covered parts', () => {
     expect(error?.message).toContain('x-when')
   })
 
+  it('a table has no member that somebody put on the prototype of all objects', () => {
+    const before = digestParts({}, { h: { a: 1 } }, ['h'])
+    let after = ''
+    Object.defineProperty(Object.prototype, 'polluted', { value: 1, enumerable: true, configurable: true })
+    try {
+      after = digestParts({}, { h: { a: 1 } }, ['h'])
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'polluted')
+    }
+    expect(after).toBe(before)
+  })
+
   it('takes 16 levels, large values and the numbers at the edge', () => {
     const deep = Array.from({ length: 16 }).reduce<HeaderValue>((inner) => [inner], 'x')
     const table = { deep, large: 'é'.repeat(300_000), least: Number.MIN_SAFE_INTEGER, tiny: 5e-324, huge: 1.5e15 }

@@ -97,6 +97,17 @@ describe.each(ways)('%s, captured', (_, token, judging) => {
     expect(watched.reads).toBeLessThanOrEqual(2 * (2 * MAX_HEADERS + 4))
   })
 
+  it('what somebody put on the prototype of all objects is no header of the message', () => {
+    let code = ''
+    Object.defineProperty(Object.prototype, 'queueauth-x', { value: 1, enumerable: true, configurable: true })
+    try {
+      code = judged({})
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'queueauth-x')
+    }
+    expect(code).toBe('authorized')
+  })
+
   it('as many unsigned headers as there may be do no harm, and one more is refused', () => {
     const extra = (count: number): Record<string, HeaderValue> =>
       Object.fromEntries(Array.from({ length: count }, (_x, n) => [`x-extra-${n}`, n]))
