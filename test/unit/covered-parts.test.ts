@@ -105,6 +105,8 @@ describe('the digest of the covered parts', () => {
 
   it.each<[string, HeaderValue, HeaderValue]>([
     ['a string and its UTF-8', 'é\u{1f600}', Buffer.from('é\u{1f600}')],
+    ['the first character beyond ASCII and its UTF-8', '\u0080', Buffer.from('\u0080')],
+    ['the last of ASCII and its UTF-8', '\u007f', Buffer.of(0x7f)],
     ['a Buffer and a Uint8Array', Buffer.from('a'), new Uint8Array([97])],
     ['members in any order', { a: 1, b: 2 }, { b: 2, a: 1 }],
     ['a table with and without a prototype', { a: 1 }, Object.assign(Object.create(null), { a: 1 })],
