@@ -141,6 +141,16 @@ describe('the path of a batch', () => {
   })
 })
 
+describe('claims and headers of many levels', () => {
+  it('are not parsed, and so not written again', () => {
+    const deep = `{"a":${'['.repeat(2500)}${']'.repeat(2500)}}`
+    const tokens = [tokenOf({ claims: deep }), tokenOf({ header: deep, claims: '{}' })]
+    const parse = vi.spyOn(JSON, 'parse')
+    for (const token of tokens) expect(judge(verifier, receivedWith(token))).toBe('token-malformed')
+    expect(parse.mock.calls.filter(([text]) => text.length > 1024).length).toBe(0)
+  })
+})
+
 describe('what a verifier remembers of tokens', () => {
   it('is nothing of long headers, which anybody can make up', () => {
     const known = vi.spyOn(Map.prototype, 'set')
