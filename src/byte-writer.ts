@@ -73,6 +73,12 @@ export class ByteWriter {
     return true
   }
 
+  /** Octets as a text, one character each. */
+  latin1(octets: string): void {
+    this.#reserve(octets.length)
+    this.#length += this.#room.write(octets, this.#length, 'latin1')
+  }
+
   #unicode(text: string): boolean {
     if (!text.isWellFormed()) return false
     this.#reserve(text.length * 3)

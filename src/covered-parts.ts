@@ -244,14 +244,32 @@ class PartsWriter {
       this.#count(1)
       if (table[name] !== undefined) names.push(name)
     }
-    // Ill-formed names first: several of them have the same octets.
-    if (!names.every((name) => name.isWellFormed())) throw this.#unsupported(ILL_FORMED)
-    sortByOctets(names)
     this.#writer.ascii(TAG.table)
     this.#writer.uint32(names.length)
-    for (const name of names) {
-      this.#text(name, ILL_FORMED)
+    // The order of their UTF-8 is that of their UTF-16 unless there are surrogates.
+    if (names.some((name) => SURROGATE.test(name))) {
+      this.#membersByOctets(table, names, depth)
+      return
+    }
+    for (const name of names.sort()) {
+      this.#text(name, '')
       this.#value(table[name], depth + 1)
+    }
+  }
+
+  #membersByOctets(table: Table, names: readonly string[], depth: number): void {
+    // One character an octet, so that they are compared as they stand.
+    const byOctets = new Map<string, string>()
+    for (const name of names) {
+      if (!name.isWellFormed()) throw this.#unsupported('a table key holds a lone surrogate')
+      byOctets.set(Buffer.from(name).toString('latin1'), name)
+    }
+    const writer = this.#writer
+    for (const octets of [...byOctets.keys()].sort()) {
+      this.#fit(octets.length)
+      writer.uint32(octets.length)
+      writer.latin1(octets)
+      this.#value(table[byOctets.get(octets) as string], depth + 1)
     }
   }
 
@@ -268,21 +286,7 @@ class PartsWriter {
   }
 }
 
-const ILL_FORMED = 'a table key holds a lone surrogate'
-
 const SURROGATE = /[\ud800-\udfff]/
-
-/** Ascending by their UTF-8, which is the order of their UTF-16 unless there are surrogates. */
-function sortByOctets(names: string[]): void {
-  if (!names.some((name) => SURROGATE.test(name))) {
-    names.sort()
-    return
-  }
-  // One character an octet, so that they are compared as they stand.
-  const byOctets = new Map(names.map((name) => [Buffer.from(name).toString('latin1'), name]))
-  const sorted = [...byOctets.keys()].sort()
-  for (const [index, octets] of sorted.entries()) names[index] = byOctets.get(octets) as string
-}
 
 type Table = { readonly [name: string]: HeaderValue }
 

@@ -1,4 +1,5 @@
 import { types } from 'node:util'
+import { MAX_COVERED_VALUES, MAX_HEADERS } from '../../src/covered-parts.ts'
 import { type HeaderValue, TOKEN_HEADER } from '../../src/message.ts'
 
 /** AMQP header tables as the core sees them, without a prototype, so that `__proto__` is a name like any other. Pure. */
@@ -82,7 +83,18 @@ function taggedValue(tagged: { '!': unknown; value?: unknown }, depth: number): 
  * @param except a name to leave out
  */
 export function receivedTable(table: object | undefined | null, except?: string): Table {
-  return copyReceived(table ?? {}, emptyTable(), 0, except)
+  const given = table ?? {}
+  return copyReceived(given, Object.keys(given), emptyTable(), 0, Number.POSITIVE_INFINITY, except)
+}
+
+/**
+ * The same for checking, as much of it as can be covered (docs/spec.md): what is beyond that is rejected, and not copied
+ * for it. Of too many headers there is one too many, and a table of too many members is NaN, which no signature covers.
+ */
+export function checkedTable(table: object, except: string): Table {
+  const names = Object.keys(table)
+  names.length = Math.min(names.length, MAX_HEADERS + 2)
+  return copyReceived(table, names, emptyTable(), 0, MAX_COVERED_VALUES, except)
 }
 
 /** Whether a table that was received has one name, the token's: most have. */
@@ -95,15 +107,25 @@ export function isTokenOnly(table: object | undefined | null): boolean {
 /** One value of such a table; undefined where it has none of its own. */
 export function receivedEntry(table: object | undefined | null, name: string): HeaderValue {
   if (table === undefined || table === null || !Object.hasOwn(table, name)) return undefined
-  return receivedValue((table as Record<string, unknown>)[name], 1)
+  return receivedValue((table as Record<string, unknown>)[name], 1, MAX_COVERED_VALUES)
 }
 
-function copyReceived(table: object, copy: Table, depth: number, except?: string): Table {
-  for (const name of Object.keys(table)) {
-    if (name !== except) put(copy, name, receivedValue((table as Record<string, unknown>)[name], depth + 1))
+/** @param most a table of more members than that is NaN */
+function copyReceived(
+  table: object,
+  names: readonly string[],
+  copy: Table,
+  depth: number,
+  most: number,
+  except?: string,
+): Table {
+  for (const name of names) {
+    if (name !== except) put(copy, name, receivedValue((table as Record<string, unknown>)[name], depth + 1, most))
   }
   const prototype: unknown = Object.getPrototypeOf(table)
-  if (prototype !== Object.prototype && prototype !== null) put(copy, '__proto__', receivedValue(prototype, depth + 1))
+  if (prototype !== Object.prototype && prototype !== null) {
+    put(copy, '__proto__', receivedValue(prototype, depth + 1, most))
+  }
   return copy
 }
 
@@ -113,12 +135,13 @@ function put(copy: Table, name: string, value: HeaderValue): void {
   else Object.defineProperty(copy, name, { value, configurable: true, enumerable: true, writable: true })
 }
 
-function receivedValue(value: unknown, depth: number): HeaderValue {
+function receivedValue(value: unknown, depth: number, most: number): HeaderValue {
   // Not `instanceof`: a table whose `__proto__` are bytes would count as bytes, and every use of it would throw.
   if (typeof value !== 'object' || value === null || types.isUint8Array(value)) return value as HeaderValue
   if (depth > DEEPEST_RECEIVED) return null
-  if (Array.isArray(value)) return value.map((item) => receivedValue(item, depth + 1))
-  return copyReceived(value, {}, depth)
+  if (Array.isArray(value)) return value.map((item) => receivedValue(item, depth + 1, most))
+  const names = Object.keys(value)
+  return names.length > most ? Number.NaN : copyReceived(value, names, {}, depth, most)
 }
 
 function emptyTable(): Table {

@@ -8,7 +8,7 @@ import { splitHeaders } from '../../src/view.ts'
 import { destinationOf, otherAddresses } from './addresses.ts'
 import type { Bindings } from './bindings.ts'
 import type { AmqpMessage, AmqpProperties, PublishOptions } from './client.ts'
-import { isFlat, isTokenOnly, receivedEntry, receivedTable, sentTable, type Table } from './headers.ts'
+import { checkedTable, isFlat, isTokenOnly, receivedEntry, sentTable, type Table } from './headers.ts'
 import { offsetOf } from './stream-reader.ts'
 
 export { destinationOf }
@@ -58,7 +58,7 @@ export function toReceived(raw: AmqpMessage, routes: Routes): ReceivedMessage {
     token: receivedEntry(headers, TOKEN_HEADER),
     payload: raw.content,
     properties: coveredProperties(raw.properties),
-    headers: isTokenOnly(headers) ? NO_HEADERS : receivedTable(headers, TOKEN_HEADER),
+    headers: isTokenOnly(headers) ? NO_HEADERS : checkedTable(headers ?? {}, TOKEN_HEADER),
     origin,
   }
 }
@@ -75,7 +75,7 @@ function fromStream(raw: AmqpMessage, routes: Routes, reader: string): ReceivedM
     token: receivedEntry(headers, TOKEN_HEADER),
     payload: raw.content,
     properties: coveredProperties(raw.properties),
-    headers: receivedTable(headers, TOKEN_HEADER),
+    headers: checkedTable(headers ?? {}, TOKEN_HEADER),
     ...(offset !== undefined && { position: String(offset) }),
     reprocess: true,
     origin,

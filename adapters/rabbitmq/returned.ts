@@ -20,6 +20,8 @@ const NOT_REPUBLISHED_PROPERTIES: ReadonlySet<string> = new Set(['expiration', '
 
 /** Headers and properties in front of the body. A longer text is not opened: reading it would cost too much. */
 const MAX_PACKED_BYTES = 131_072
+/** Neither is one of more values, which whoever can publish can put there. */
+const MAX_PACKED_VALUES = 2_048
 
 const RETURNED = new ReturnedReader(
   [
@@ -71,7 +73,8 @@ function isDirectReply(value: unknown): boolean {
 function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefined {
   const { content } = raw
   const length = content.length < 4 ? Number.POSITIVE_INFINITY : content.readUInt32BE(0)
-  if (length > MAX_PACKED_BYTES || 4 + length > content.length) return undefined
+  if (length > MAX_PACKED_BYTES || 4 + length > content.length || !isModest(content.subarray(4, 4 + length)))
+    return undefined
   let parts: Partial<Record<'properties' | 'headers' | 'explanation', unknown>>
   try {
     parts = (JSON.parse(content.toString('utf8', 4, 4 + length), unpackBytes) ?? {}) as typeof parts
@@ -90,6 +93,17 @@ function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefi
     aside: {},
   }
 }
+
+/** Whether a JSON text has few values: each but the first in its list or table comes behind one of these. */
+function isModest(json: Buffer): boolean {
+  let values = 0
+  for (const octet of json) if (octet === COMMA || octet === OPENING_LIST || octet === OPENING_TABLE) values++
+  return values <= MAX_PACKED_VALUES
+}
+
+const COMMA = 0x2c
+const OPENING_LIST = 0x5b
+const OPENING_TABLE = 0x7b
 
 function unpackBytes(_name: string, value: unknown): unknown {
   const packed = value as { '!'?: unknown; value?: unknown } | null

@@ -92,6 +92,29 @@ describe.skipIf(url === undefined)('header tables that the client decodes and ca
     })
   })
 
+  it('a table of more members than can be signed, in place of a signed header: headers-mismatch, kept whole', async () => {
+    const queue = await at.queue()
+    const producer = wrapProducer(await (await at.connection()).createConfirmChannel(), signer)
+    producer.sendToQueue(queue, Buffer.from('x'), { headers: { h: 'abc' } })
+    await producer.waitForConfirms()
+    const { content, properties } = await at.take(queue)
+    const token = longString('queueauth', String(properties.headers?.queueauth))
+    const members = Array.from({ length: 3000 }, (_, n) => `m${n}`)
+    const table = nested('h', Buffer.concat(members.map((name) => longString(name, 'x'))))
+    publishTable(at.raw, queue, content, Buffer.concat([token, table]))
+    const many = Buffer.concat(members.map((name) => longString(name, 'x')))
+    publishTable(at.raw, queue, content, Buffer.concat([token, longString('h', 'abc'), many]))
+    await at.raw.waitForConfirms()
+    const got = await inbox(wrapConsumer(await (await at.connection()).createChannel(), new Verifier({ keys })), queue)
+    const [first, second] = await at.letters(queue, 2)
+    for (const letter of [first, second]) {
+      expect(letter?.properties.headers?.['queueauth-reason']).toBe('headers-mismatch')
+    }
+    expect(Object.keys(first?.properties.headers?.h as object)).toHaveLength(3000)
+    expect(Object.keys(second?.properties.headers ?? {})).toEqual(expect.arrayContaining(members))
+    expect(got).toEqual([])
+  })
+
   it('whatever a table holds, its message ends among the dead letters', async () => {
     const queue = await at.queue()
     await consume(queue)

@@ -105,6 +105,8 @@ describe('the digest of the covered parts', () => {
 
   it.each<[string, HeaderValue, HeaderValue]>([
     ['a string and its UTF-8', 'é\u{1f600}', Buffer.from('é\u{1f600}')],
+    ['the first character beyond ASCII and its UTF-8', '\u0080', Buffer.from('\u0080')],
+    ['the last of ASCII and its UTF-8', '\u007f', Buffer.of(0x7f)],
     ['a Buffer and a Uint8Array', Buffer.from('a'), new Uint8Array([97])],
     ['members in any order', { a: 1, b: 2 }, { b: 2, a: 1 }],
     ['a table with and without a prototype', { a: 1 }, Object.assign(Object.create(null), { a: 1 })],
@@ -156,6 +158,18 @@ describe('the digest of the covered parts', () => {
     const error = setupErrorOf(() => digestParts({}, { 'x-when': bad as HeaderValue }, ['x-when']))
     expect(error?.code).toBe('header-unsupported')
     expect(error?.message).toContain('x-when')
+  })
+
+  it('a table has no member that somebody put on the prototype of all objects', () => {
+    const before = digestParts({}, { h: { a: 1 } }, ['h'])
+    let after = ''
+    Object.defineProperty(Object.prototype, 'polluted', { value: 1, enumerable: true, configurable: true })
+    try {
+      after = digestParts({}, { h: { a: 1 } }, ['h'])
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'polluted')
+    }
+    expect(after).toBe(before)
   })
 
   it('takes 16 levels, large values and the numbers at the edge', () => {

@@ -19,10 +19,11 @@ describe('one digester for many messages', () => {
     ['lists', ['a'], ['b']],
     ['tables', { a: 1 }, { a: 2 }],
   ])('digests each as a fresh one does: %s', (_, one, other) => {
-    const digester = new PartsDigester('base64url')
+    // One for each, since a digester keeps the last message only.
+    const [ofHeaders, ofProperties] = [new PartsDigester('base64url'), new PartsDigester('base64url')]
     for (const h of [one, other, one, one, other]) {
-      expect(digester.digest({ type: 't' }, { h }, ['h'])).toBe(fresh({ type: 't' }, { h }))
-      expect(digester.digest({ key: h as string }, {}, [])).toBe(digestParts({ key: h as string }, {}, []))
+      expect(ofHeaders.digest({ type: 't' }, { h }, ['h'])).toBe(fresh({ type: 't' }, { h }))
+      expect(ofProperties.digest({ key: h as string }, {}, [])).toBe(digestParts({ key: h as string }, {}, []))
     }
   })
 
@@ -38,6 +39,17 @@ describe('one digester for many messages', () => {
       expect(digester.digest({}, headers, names)).toBe(fresh({}, headers))
     }
     expect(digester.digest({}, headers, names)).not.toBe(before)
+  })
+
+  it('does not take a change of the very same bytes for none, nor keep them from being changed', () => {
+    const digester = new PartsDigester('base64url')
+    const bytes = Buffer.from('a')
+    for (const change of ['b', 'b', 'a', 'c']) {
+      expect(digester.digest({ key: bytes }, { bytes }, ['bytes'])).toBe(
+        digestParts({ key: bytes }, { bytes }, ['bytes']),
+      )
+      bytes.fill(change)
+    }
   })
 
   it('tells messages apart by every property, by the names, and by how many there are', () => {

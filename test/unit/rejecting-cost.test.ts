@@ -26,10 +26,14 @@ const ways = [
 /** How many octets and texts were written for digests. */
 function countWritten(): { octets: number } {
   const written = { octets: 0 }
-  const { copy, text } = ByteWriter.prototype
+  const { copy, latin1, text } = ByteWriter.prototype
   vi.spyOn(ByteWriter.prototype, 'copy').mockImplementation(function (this: ByteWriter, bytes) {
     written.octets += bytes.length
     copy.call(this, bytes)
+  })
+  vi.spyOn(ByteWriter.prototype, 'latin1').mockImplementation(function (this: ByteWriter, octets) {
+    written.octets += octets.length
+    latin1.call(this, octets)
   })
   vi.spyOn(ByteWriter.prototype, 'text').mockImplementation(function (this: ByteWriter, given) {
     written.octets += given.length
@@ -93,6 +97,17 @@ describe.each(ways)('%s, captured', (_, token, judging) => {
     expect(watched.reads).toBeLessThanOrEqual(2 * (2 * MAX_HEADERS + 4))
   })
 
+  it('what somebody put on the prototype of all objects is no header of the message', () => {
+    let code = ''
+    Object.defineProperty(Object.prototype, 'queueauth-x', { value: 1, enumerable: true, configurable: true })
+    try {
+      code = judged({})
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'queueauth-x')
+    }
+    expect(code).toBe('authorized')
+  })
+
   it('as many unsigned headers as there may be do no harm, and one more is refused', () => {
     const extra = (count: number): Record<string, HeaderValue> =>
       Object.fromEntries(Array.from({ length: count }, (_x, n) => [`x-extra-${n}`, n]))
@@ -123,6 +138,16 @@ describe('the path of a batch', () => {
     const path = Buffer.concat([place.subarray(0, 16), Buffer.alloc(64, 7)])
     // judge() asks twice.
     expect(joins(`${jws}~${index}~${path.toString('base64url')}`)).toBeLessThanOrEqual(4)
+  })
+})
+
+describe('claims and headers of many levels', () => {
+  it('are not parsed, and so not written again', () => {
+    const deep = `{"a":${'['.repeat(2500)}${']'.repeat(2500)}}`
+    const tokens = [tokenOf({ claims: deep }), tokenOf({ header: deep, claims: '{}' })]
+    const parse = vi.spyOn(JSON, 'parse')
+    for (const token of tokens) expect(judge(verifier, receivedWith(token))).toBe('token-malformed')
+    expect(parse.mock.calls.filter(([text]) => text.length > 1024).length).toBe(0)
   })
 })
 

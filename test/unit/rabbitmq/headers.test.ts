@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { receivedTable, sentTable } from '../../../adapters/rabbitmq/headers.ts'
+import { checkedTable, receivedEntry, receivedTable, sentTable } from '../../../adapters/rabbitmq/headers.ts'
 import { amqpRoundTrip } from './codec.ts'
 
 describe('headers on their way out', () => {
@@ -118,3 +118,51 @@ describe('headers on their way in', () => {
 function withoutAbsent(table: object): unknown {
   return JSON.parse(JSON.stringify(table, (_name, value: unknown) => (value === undefined ? undefined : value)))
 }
+
+describe('headers on their way to the checks', () => {
+  const members = (count: number): Record<string, number> =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`m${n}`, n]))
+
+  it('are copied as they are, within the limits', () => {
+    const headers = amqpRoundTrip({ queueauth: 'x', ...members(1024), table: { ...members(1024) } }) as Record<
+      string,
+      unknown
+    >
+    delete headers.m0
+    const { queueauth: _, ...rest } = headers
+    expect({ ...checkedTable(headers, 'queueauth') }).toEqual(rest)
+  })
+
+  it('are not copied beyond them: one header too many shows, and a table is no table any more', () => {
+    const many = checkedTable(amqpRoundTrip({ queueauth: 'x', ...members(5000) }), 'queueauth')
+    expect(Object.keys(many)).toHaveLength(1025)
+    const late = checkedTable(amqpRoundTrip({ ...members(5000), queueauth: 'x' }), 'queueauth')
+    expect(Object.keys(late).length).toBeGreaterThan(1024)
+    const deep = amqpRoundTrip({ list: [{ table: members(1025) }], table: members(1025), small: members(3) })
+    expect({ ...checkedTable(deep, 'queueauth') }).toEqual({
+      list: [{ table: Number.NaN }],
+      table: Number.NaN,
+      small: members(3),
+    })
+  })
+
+  it('a table of members is read no further than its names', () => {
+    let reads = 0
+    const table = new Proxy(members(30_000), {
+      get: (target, name) => {
+        reads++
+        return Reflect.get(target, name)
+      },
+    })
+    checkedTable({ table, list: [table] }, 'queueauth')
+    receivedEntry({ queueauth: table }, 'queueauth')
+    expect(reads).toBe(0)
+    checkedTable(table, 'queueauth')
+    expect(reads).toBeLessThanOrEqual(1026)
+  })
+
+  it('are copied whole for a dead letter', () => {
+    const headers = amqpRoundTrip({ table: members(5000), ...members(2000) })
+    expect({ ...receivedTable(headers) }).toEqual(headers)
+  })
+})
