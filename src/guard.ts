@@ -41,7 +41,7 @@ export interface Delivery<Native = unknown> {
 }
 
 /** The permission to handle a message, and what has to be said when that is over. */
-export class Admission implements Lease {
+export class Admission implements Omit<Lease, 'lapse'> {
   readonly verdict: Verdict
   /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
   readonly verified: Verified | undefined
@@ -62,10 +62,6 @@ export class Admission implements Lease {
 
   release(): void | Promise<void> {
     return this.lease.release()
-  }
-
-  lapse(): void | Promise<void> {
-    return this.lease.lapse()
   }
 
   passOn(destination: string, queue?: string): void | Promise<void> {
@@ -131,12 +127,7 @@ export class Guard<Native = unknown> {
     this.#leases =
       replay === undefined
         ? undefined
-        : new Leases(
-            replay,
-            leaseSeconds,
-            (received, destination, queue) => verifier.comesBack(received, destination, queue),
-            { givenUp: leaseSignal ?? signal, over: leaseSignal },
-          )
+        : new Leases(replay, leaseSeconds, verifier, { givenUp: leaseSignal ?? signal, over: leaseSignal })
     this.#reporter = new Reporter(verifier, options.onVerdict)
   }
 
@@ -208,12 +199,9 @@ export class Guard<Native = unknown> {
    * What is verified has a last look of its own.
    */
   #carryOutLate(arrival: Arrival<Native>, decision: Decision): Outcome | Promise<Outcome> {
-    const { received } = arrival.delivery
     const isVerified = 'refused' in decision || decision.verified !== undefined
-    if (isVerified || this.#verifier.policyOf(received.queue).rollout === 'observe') {
-      return this.#carryOut(arrival, decision)
-    }
-    const again = this.#decide(arrival)
+    const passes = isVerified || this.#verifier.policyOf(arrival.delivery.received.queue).rollout === 'observe'
+    const again = passes ? decision : this.#decide(arrival)
     if (!(again instanceof Promise)) return this.#carryOut(arrival, again)
     return again.then((decided) => this.#carryOut(arrival, decided))
   }

@@ -31,13 +31,16 @@ export const NO_LEASE: Lease = {
   passOn: () => undefined,
 }
 
-type ComesBack = (received: ReceivedMessage, destination: string, queue: string | undefined) => boolean
+/** Knows whether a message that is passed on by an address comes back to its queue. */
+interface Ways {
+  comesBack(received: ReceivedMessage, destination: string, queue: string | undefined): boolean
+}
 
 /** Keeps the messages in hand from being taken over by another consumer, for as long as their handlers run. */
 export class Leases {
   readonly #store: ReplayStore
   readonly #leaseSeconds: number
-  readonly #comesBack: ComesBack
+  readonly #ways: Ways
   readonly #givenUp: AbortSignal | undefined
   readonly #over: AbortSignal | undefined
   /** in no order, each knowing its place: a Set that is filled and emptied again makes new tables all the time */
@@ -46,18 +49,17 @@ export class Leases {
   #closed = false
 
   /**
-   * @param comesBack whether a message that is passed on by an address comes back to its queue
    * @param signals `givenUp`: what the store has not taken is not tried again; `over`: nothing is renewed any more
    */
   constructor(
     store: ReplayStore,
     leaseSeconds: number,
-    comesBack: ComesBack,
+    ways: Ways,
     signals: { readonly givenUp?: AbortSignal | undefined; readonly over?: AbortSignal | undefined },
   ) {
     this.#store = store
     this.#leaseSeconds = leaseSeconds
-    this.#comesBack = comesBack
+    this.#ways = ways
     this.#givenUp = signals.givenUp
     this.#over = signals.over
   }
@@ -120,7 +122,7 @@ export class Leases {
 
   /** Of a lease that was not ended before. */
   comesBack(lease: HeldLease, destination: string, queue: string | undefined): boolean {
-    return lease.received !== undefined && this.#comesBack(lease.received, destination, queue)
+    return lease.received !== undefined && this.#ways.comesBack(lease.received, destination, queue)
   }
 
   #forget(lease: HeldLease): void {

@@ -129,7 +129,7 @@ export const REASON_TEXTS: Readonly<Record<ReasonCode, readonly [what: string, w
   ],
   duplicate: [
     'The message was handled to the end before.',
-    'Redelivery after a lost acknowledgement, a producer that retried, someone who copied it.',
-    'Nothing. If a retry of yours is skipped, call releaseForRetry(message) before publishing it again with its old token.',
+    'Redelivery after a lost acknowledgement, a producer that retried, someone who copied it or moved the consumer group back.',
+    'Nothing. If a retry of yours is skipped, name where it goes in retryDestinations, or call releaseForRetry(message) before publishing it again with its old token. To handle everything once more, use the option reprocess.',
   ],
 }

@@ -88,7 +88,7 @@ export function rewindTests(open: OpenScene): void {
     await expect.poll(() => scene.committed()).toBe('3')
     await first.disconnect()
     const seek = (sought: Consumer): void => sought.seek({ topic: scene.topic, partition: 0, offset: '1' })
-    // The Confluent client takes it before it runs, and loses it now and then while it is given its partitions.
+    // The Confluent client takes it before it runs. One that comes while it is given its partitions was lost now and then.
     const early = scene.library.name === 'confluent'
     const consumer = await start(runOf(mode, got), early ? { connected: seek } : {})
     if (!early) seek(consumer)

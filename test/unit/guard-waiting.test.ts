@@ -6,6 +6,7 @@ import type { ReceivedMessage } from '../../src/message.ts'
 import type { PolicyRule } from '../../src/policy.ts'
 import { MemoryReplayStore } from '../../src/replay/memory-replay-store.ts'
 import {
+  bad,
   deliveryOf,
   failing,
   fresh,
@@ -155,6 +156,51 @@ describe('what changes while a message waits', () => {
       await Promise.all(received)
       expect(log).toEqual(['handle a', ...expected])
     }
+  })
+
+  it('others that wait too keep later ones behind them, and afterwards nothing waits for a turn', async () => {
+    const replay = new ScriptedStore()
+    const [first, second] = [new Latch<'run'>(), new Latch<'run'>()]
+    replay.begins.push(
+      () => first.promise,
+      () => second.promise,
+    )
+    const log: Log = []
+    const guard = new Guard(verifierFor({ replay }))
+    const a = guard.receive(deliveryOf(log, 'a', fresh()))
+    const b = guard.receive(deliveryOf(log, 'b', fresh()))
+    first.open('run')
+    await a
+    // Long enough for all that follows the turn of the first.
+    for (let turns = 0; turns < 10; turns++) await Promise.resolve()
+    const c = guard.receive(deliveryOf(log, 'c', fresh()))
+    expect(log).toEqual(['handle a'])
+    expect(guard.turn).toBeInstanceOf(Promise)
+    second.open('run')
+    await Promise.all([b, c])
+    await guard.turn
+    expect(log).toEqual(['handle a', 'handle b', 'handle c'])
+    expect(guard.turn).toBeUndefined()
+    expect(guard.receive(deliveryOf(log, 'd', fresh()))).toBe('handled')
+  })
+
+  it('the keys are read again for a key that is unknown, once, and for no other message', async () => {
+    const keys = new ChangingKeys(keysOf(lineOf()))
+    let refreshed = 0
+    const source = Object.assign(keys, {
+      refresh: async (): Promise<void> => {
+        refreshed++
+      },
+    })
+    const log: Log = []
+    const guard = new Guard(verifierFor({ keys: source }))
+    for (const received of [fresh(), bad(), receivedWith(undefined)]) {
+      await guard.receive(deliveryOf(log, 'known', received))
+    }
+    expect(refreshed).toBe(0)
+    await guard.receive(deliveryOf(log, 'unknown', receivedWith(tokenOf({ algorithm: 'ES256' }))))
+    expect(refreshed).toBe(1)
+    expect(log).toContain('dead-letter unknown key-unknown')
   })
 
   it('its deadline passes', async () => {

@@ -10,7 +10,7 @@ function claimOf(owner: string): ReplayClaim {
 
 const RECEIVED: ReceivedMessage = { queue: 'q', deliveredBy: [], token: undefined, payload: null }
 
-const never = (): boolean => false
+const never = { comesBack: (): boolean => false }
 
 /** The same store with answers that come later; a release is overtaken by what is asked right behind it. */
 function later(store: MemoryReplayStore): ReplayStore {

@@ -51,6 +51,21 @@ describe('which policy a queue has', () => {
     })
   })
 
+  it('a message comes back by its queue, the address it came by, and what the policy of its queue names', () => {
+    const queues = { orders: { retryDestinations: ['amqp:/orders.retry', 'amqp:retry/*', '!amqp:retry/audit'] } }
+    const verifier = verifierFor({ keys, queues })
+    const received = receivedWith('x', { queue: 'orders', deliveredBy: ['amqp:x/a', 'amqp:x/b'] })
+    const comesBack = (destination: string, queue?: string): boolean => verifier.comesBack(received, destination, queue)
+    expect(comesBack('amqp:/orders', 'orders')).toBe(true)
+    expect(comesBack('amqp:x/b')).toBe(true)
+    expect(comesBack('amqp:/orders.retry', 'orders.retry')).toBe(true)
+    expect(comesBack('amqp:retry/5s')).toBe(true)
+    expect(comesBack('amqp:retry/audit')).toBe(false)
+    expect(comesBack('amqp:/audit', 'audit')).toBe(false)
+    expect(comesBack('amqp:x/c')).toBe(false)
+    expect(verifier.comesBack({ ...received, queue: 'other' }, 'amqp:/orders.retry', 'orders.retry')).toBe(false)
+  })
+
   it.each<[string, QueuePolicy]>([
     ['rollout', { rollout: 'enforced' as never }],
     ['an age of nothing', { maxAgeSeconds: 0 }],
@@ -58,6 +73,10 @@ describe('which policy a queue has', () => {
     ['a date without a zone', { acceptUnsignedUntil: '2026-12-31T00:00' }],
     ['a date that is none', { acceptUnsignedUntil: new Date(Number.NaN) }],
     ['no destinations', { destinations: [] }],
+    ['no retry destinations', { retryDestinations: [] }],
+    ['retry destinations that are no list', { retryDestinations: 'amqp:/a' as never }],
+    ['a retry destination that is no address', { retryDestinations: ['orders.retry'] }],
+    ['a retry destination by the word for the delivery', { retryDestinations: ['delivered'] }],
     ['a destination without scheme', { destinations: ['orders/*'] }],
     ['a destination pattern that is none', { destinations: ['amqp:a b'] }],
     ['vetoes alone', { destinations: ['!amqp:orders/x'] }],

@@ -108,13 +108,12 @@ describe('the simulation tells tempting rules that are wrong', () => {
     (batch) => {
       const store = (now: () => number): SharedStore => {
         const memory = new MemoryReplayStore({ now })
-        const forgetting = (claim: ReplayClaim) => memory.begin({ ...claim, reprocess: false })
-        return Object.assign(Object.create(memory), {
-          begin: forgetting,
-          commit: memory.commit.bind(memory),
-          release: memory.release.bind(memory),
-          renew: memory.renew.bind(memory),
-        }) as SharedStore
+        return {
+          begin: (claim) => memory.begin({ ...claim, reprocess: false }),
+          commit: (claim, seconds) => memory.commit(claim, seconds),
+          release: (claim) => memory.release(claim),
+          renew: (claim) => memory.renew(claim),
+        }
       }
       expect(violationsOf({ positions: true, batch, store }, 3_000)).toEqual({
         'reprocess-skipped': expect.any(Number),
