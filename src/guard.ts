@@ -44,7 +44,7 @@ export interface Delivery<Native = unknown> {
 }
 
 /** The permission to handle a message, and what has to be said when that is over. */
-export class Admission implements Lease {
+export class Admission implements Omit<Lease, 'lapse'> {
   readonly verdict: Verdict
   /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
   readonly verified: Verified | undefined

@@ -95,7 +95,7 @@ export class Verifier {
   /** what was said already, whatever the consumer it was said of */
   readonly warnings: Warnings = new Warnings()
   /** of streams, in this process */
-  readonly readers = new Readers()
+  readonly readers: Readers = new Readers()
   readonly leaseSeconds: number
   readonly clockSkewSeconds: number
   readonly #id = randomBytes(12).toString('base64url')

@@ -58,7 +58,7 @@ export class GuardedClient {
     client.once('close', () => {
       this.#ending.abort()
       // Its queue has it back, so the next delivery must not wait for a lease to run out.
-      for (const admission of this.#admissions.values()) void admission.lapse()
+      for (const admission of this.#admissions.values()) void admission.lease.lapse()
     })
     // Every message that is held listens to it.
     setMaxListeners(0, this.#ending.signal)

@@ -15,7 +15,7 @@ const WITHHELD = 'withheld'
 type Verb = (raw: AmqpMessage) => unknown
 
 /** What the replay store must know before the broker; false: it could not be told, so the message stays unsettled. */
-type First = (lease: Lease) => boolean | Promise<boolean>
+type First = (lease: Pick<Lease, 'commit' | 'release'>) => boolean | Promise<boolean>
 
 /** No delivery has this tag, so the broker answers as it does to any it does not know: 406 closes the channel. */
 const UNKNOWN_TAG = Number.MAX_SAFE_INTEGER
@@ -94,7 +94,7 @@ export class Settlements {
   async lapse(): Promise<void> {
     const lapsed: (void | Promise<void>)[] = []
     for (const unsettled of this.#unsettled.values()) {
-      if (unsettled !== WITHHELD) lapsed.push(unsettled.admission.lapse())
+      if (unsettled !== WITHHELD) lapsed.push(unsettled.admission.lease.lapse())
     }
     await Promise.all(lapsed)
   }
