@@ -20,9 +20,8 @@ const patient = {
   expect: { poll: { timeout: 120_000, interval: 20 } },
 }
 
-/** `TEST_CLIENTS=oldest`: the oldest versions of the clients that package.json declares, in place of newer ones of the same major. */
-const alias =
-  process.env.TEST_CLIENTS === 'oldest' ? { 'amqplib-0.10': 'amqplib-0.10.0', 'ioredis-5': 'ioredis-5.0' } : {}
+/** `TEST_CLIENTS=oldest`: the oldest amqplib that package.json declares; the oldest ioredis is in every run. */
+const alias = process.env.TEST_CLIENTS === 'oldest' ? { 'amqplib-0.10': 'amqplib-0.10.0' } : {}
 
 export default defineConfig({
   resolve: { alias },
