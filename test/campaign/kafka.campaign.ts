@@ -134,6 +134,7 @@ describe('Kafka', () => {
     let server: KafkaServer
     beforeAll(async () => {
       server = await startKafka()
+      console.log(`broker: Kafka ${server.version}`)
     })
     afterAll(() => server?.stop())
 

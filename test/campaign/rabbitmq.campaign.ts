@@ -190,6 +190,7 @@ describe('RabbitMQ', () => {
     built = await builtProgram()
     server = await startRabbitmq()
     store = await startRedis()
+    console.log(`broker: RabbitMQ ${server.version}`)
   })
   afterAll(async () => {
     await server?.stop()

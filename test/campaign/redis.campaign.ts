@@ -157,6 +157,7 @@ describe('Redis Streams', () => {
     built = await builtProgram()
     server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
     store = await startRedis()
+    console.log(`broker: Redis ${server.version}`)
     const [host, port] = hostAndPort(server)
     connection = { options: { host, port: Number(port), retryStrategy: () => 100, maxRetriesPerRequest: null } }
   })
