@@ -15,7 +15,7 @@ const SECONDS = Number(process.env.CHAOS_SECONDS ?? 10)
 
 /** A consumer that does everything a channel can do, in any order, while its channels and connections come and go. */
 class Chaos {
-  /** what the user acknowledged, or tried to */
+  /** what the user acknowledged: an acknowledgement that throws, on a channel that is closed, has acknowledged nothing */
   readonly done = new Set<string>()
   /** what was handed over although it was done */
   readonly again: string[] = []
@@ -119,22 +119,30 @@ class Chaos {
           this.#leave(channel, () => true)
           return channel.nackAll()
         case 4:
-          for (const each of this.#leave(channel, upTo)) this.done.add(each)
-          return channel.ack(message, true)
+          return this.#acknowledge(this.#leave(channel, upTo), () => channel.ack(message, true))
         case 5:
-          for (const each of this.#leave(channel, () => true)) this.done.add(each)
-          return channel.ackAll()
+          return this.#acknowledge(
+            this.#leave(channel, () => true),
+            () => channel.ackAll(),
+          )
         case 6:
           return setTimeout(() => this.#settle(message), dice(50))
         default:
-          for (const each of this.#leave(channel, (other) => other === message)) this.done.add(each)
-          return channel.ack({ ...message })
+          return this.#acknowledge(
+            this.#leave(channel, (other) => other === message),
+            () => channel.ack({ ...message }),
+          )
       }
     } catch (error) {
       // Channels that are closed say so, as they do without us.
       if ((error as Error).name !== 'IllegalOperationError') this.errors.push(error)
       return undefined
     }
+  }
+
+  #acknowledge(texts: readonly string[], acknowledge: () => void): void {
+    acknowledge()
+    for (const each of texts) this.done.add(each)
   }
 
   /** Takes messages of a channel out of the hand; says which. */
