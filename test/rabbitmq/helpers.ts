@@ -62,7 +62,13 @@ export function bench(address: string | undefined | (() => string)): Bench {
   }
   let sharing: Promise<ChannelModel> | undefined
   const shared = (): Promise<ChannelModel> => {
-    sharing ??= connection()
+    // A test may close every connection of its server.
+    sharing ??= connection().then((made) => {
+      made.once('close', () => {
+        sharing = undefined
+      })
+      return made
+    })
     return sharing
   }
   return {
