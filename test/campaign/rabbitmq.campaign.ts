@@ -54,6 +54,8 @@ class RabbitmqScene implements Scenario {
   async open(): Promise<void> {
     const { plain } = await this.#channels()
     await plain.assertQueue(this.queue, { durable: true, arguments: { 'x-queue-type': this.#type } })
+    // Looked at before the first dead letter makes it.
+    await plain.assertQueue(`${this.queue}.dlq`, { durable: true })
   }
 
   /** Until the broker has confirmed all of it: what a server did not confirm is published again, elsewhere. */

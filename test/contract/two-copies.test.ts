@@ -100,6 +100,7 @@ describe.skipIf(amqpUrl === undefined).each(PAIRS)('RabbitMQ, two copies: %s', (
     expect(() => keys.rabbitmq.wrapConsumer(consumer, another.verifier)).toThrow(expect.objectContaining(expected))
 
     const { queue } = await plain.assertQueue(uniqueName('copies'))
+    await plain.assertQueue(`${queue}.dlq`)
     const senders: unknown[] = []
     await consumer.consume(queue, (message) => {
       if (message === null) return

@@ -57,6 +57,7 @@ describe.skipIf(url === undefined).each(['amqplib-0.10', 'amqplib'])('RabbitMQ: 
     ends.length = 0
     queue = uniqueName('traced')
     await plain.assertQueue(queue)
+    await plain.assertQueue(`${queue}.dlq`)
   })
   afterEach(async () => {
     patches.unpatchChannelModel(channelModel)
