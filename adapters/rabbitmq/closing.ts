@@ -1,6 +1,9 @@
 import { override } from '../../src/wrapping.ts'
 import { type Callback, type ChannelLike, type ConnectionLike, invoke } from './client.ts'
 
+/** How long the answer to a channel that is closing already is waited for. */
+const ANSWER_MS = 5_000
+
 /**
  * Closing a connection ends its channels at once, and its farewell overtakes what they wrote just before: messages that
  * were published are lost, settlements come undone. So the channels that have something to lose are closed first.
@@ -41,6 +44,22 @@ export class Publishers {
 
   /** The broker answers when it has taken all that the channel sent. */
   closings(): (() => Promise<unknown>)[] {
-    return [...this.#channels].map((channel) => async () => await invoke(channel.close.bind(channel)))
+    return [...this.#channels].map((channel) => () => closeOrWait(channel))
+  }
+}
+
+/** One that is closing already throws, and its answer has to be waited for as well. */
+async function closeOrWait(channel: ChannelLike): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const gone = new Promise<void>((resolve) => {
+    channel.on('close', resolve)
+    timer = setTimeout(resolve, ANSWER_MS)
+  })
+  try {
+    await invoke(channel.close.bind(channel))
+  } catch {
+    await gone
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -113,6 +113,8 @@ describe
     wrapConsumer(wrapProducer(wrapped, signer, { batch }), new Verifier({ keys }))
     const [one, other] = [uniqueName('plain'), uniqueName('plain')]
     for (const [index, run] of COMMANDS.entries()) {
+      // Version 5.0 loses the name of the command there, and with it the program.
+      if (enableAutoPipelining && kind.name === 'ioredis 5.0' && /redis\d*\.call\(/.test(String(run))) continue
       // ioredis cannot do that.
       if (enableAutoPipelining && String(run).includes('pipeline: false')) continue
       const theirs = await outcome(run, bare, one)
