@@ -60,7 +60,7 @@ export function redisHarness({ open, prefix = '', ownLoop = false, batch = false
   const made: string[] = []
 
   /** Dead letters have physical names; the shared client has no prefix. */
-  const physical = (queue: string): string => (queue.endsWith(':dlq') ? queue : prefix + queue)
+  const physical = (queue: string): string => (/:dlq(?::parked)?$/.test(queue) ? queue : prefix + queue)
 
   /** What a group has not acknowledged, or all where there is no group. */
   async function waiting(key: string): Promise<[Buffer, Buffer[]][]> {
