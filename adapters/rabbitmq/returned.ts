@@ -18,6 +18,9 @@ export interface OpenedReturn {
 export const NOT_REPUBLISHED: ReadonlySet<string> = new Set(['CC', 'BCC'])
 const NOT_REPUBLISHED_PROPERTIES: ReadonlySet<string> = new Set(['expiration', 'user-id', 'cluster-id', 'reply-to'])
 
+/** The broker writes these at each delivery: what a packed dead letter says of them was true of another, or is made up. */
+const OF_THIS_DELIVERY: readonly string[] = ['x-stream-offset', 'x-delivery-count', 'x-acquired-count']
+
 /** Headers and properties in front of the body. A longer text is not opened: reading it would cost too much. */
 const MAX_PACKED_BYTES = 131_072
 /** Neither is one of more values, which whoever can publish can put there. */
@@ -88,10 +91,24 @@ function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefi
   // It is packed anew where it has to be.
   const { 'queueauth-packed': _, ...outer } = returned.explanation
   return {
-    message: { ...raw, content: content.subarray(4 + length), properties: { ...properties, headers } },
+    message: {
+      ...raw,
+      content: content.subarray(4 + length),
+      properties: { ...properties, headers: ofThisDelivery(headers, raw) },
+    },
     returned: { count: returned.count, explanation: { ...first.explanation, ...outer } },
     aside: {},
   }
+}
+
+function ofThisDelivery(packed: Readonly<Record<string, unknown>>, raw: AmqpMessage): Record<string, unknown> {
+  const headers = Object.assign(Object.create(null) as Record<string, unknown>, packed)
+  const outer = raw.properties.headers ?? {}
+  for (const name of OF_THIS_DELIVERY) {
+    if (Object.hasOwn(outer, name)) headers[name] = outer[name]
+    else delete headers[name]
+  }
+  return headers
 }
 
 /** Whether a JSON text has few values: each but the first in its list or table comes behind one of these. */
