@@ -85,7 +85,7 @@ function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefi
     return undefined
   }
   const { properties, headers, explanation } = parts
-  if (!isTable(properties) || !isTable(headers) || !isTable(explanation)) return undefined
+  if (!areProperties(properties) || !isTable(headers) || !isTable(explanation)) return undefined
   const first = RETURNED.read(Object.entries({ ...explanation, [REASON_HEADER]: returned.explanation[REASON_HEADER] }))
   if (first === undefined) return undefined
   // It is packed anew where it has to be.
@@ -99,6 +99,28 @@ function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefi
     returned: { count: returned.count, explanation: { ...first.explanation, ...outer } },
     aside: {},
   }
+}
+
+const TEXTS: ReadonlySet<string> = new Set([
+  'contentType',
+  'contentEncoding',
+  'correlationId',
+  'replyTo',
+  'expiration',
+  'messageId',
+  'type',
+  'userId',
+  'appId',
+  'clusterId',
+])
+const COUNTS: ReadonlySet<string> = new Set(['deliveryMode', 'priority', 'timestamp'])
+
+/** Whether the client could have decoded them: of another type they would be trusted to be text, and break who reads them. */
+function areProperties(value: unknown): value is AmqpProperties {
+  if (!isTable(value)) return false
+  return Object.entries(value).every(([name, property]) =>
+    TEXTS.has(name) ? typeof property === 'string' : COUNTS.has(name) && Number.isSafeInteger(property),
+  )
 }
 
 function ofThisDelivery(packed: Readonly<Record<string, unknown>>, raw: AmqpMessage): Record<string, unknown> {
