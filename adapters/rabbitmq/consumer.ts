@@ -9,9 +9,10 @@ import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
 import { AmqpDelivery } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
-import { isThere, typeOf } from './inspection.ts'
+import { consumersOf, typeOf } from './inspection.ts'
 import { LEAVES, PAUSE_OF_STREAM, type Pause, pauseFor, STAYS } from './pause.ts'
 import type { ReadQueue } from './queue.ts'
+import { QueueKeeper } from './queue-keeper.ts'
 import { namesOffset, offsetOf, StreamReader } from './stream-reader.ts'
 
 const NOT_FOR_STREAMS =
@@ -299,7 +300,10 @@ export class GuardedConsumer {
   async #leave(pause: Pause): Promise<boolean> {
     await invoke(this.#channel.original.cancel, this.consumerTag)
     this.#holds.letGo()
-    if ((await this.#untilJudgeable(pause, Number.POSITIVE_INFINITY)) !== true) return false
+    const keeper = pause.needsConsumer ? new QueueKeeper(this.#channel.native, this.#from.queue) : undefined
+    const judgeable = await this.#untilJudgeable(pause, Number.POSITIVE_INFINITY, keeper)
+    await keeper?.close()
+    if (judgeable !== true || (this.#options.exclusive && !(await this.#untilFree(pause)))) return false
     this.#holds.holdAgain()
     const options = this.#reader?.goingOn(this.#options) ?? this.#options
     await this.#channel.withPrefetch(this.#prefetch, () => this.#consume(options))
@@ -307,28 +311,44 @@ export class GuardedConsumer {
   }
 
   /** False: the consumer was cancelled, or its channel closed. */
-  async #untilJudgeable({ stays, keepAliveMs }: Pause, deadline: number): Promise<boolean | 'later'> {
+  async #untilJudgeable(
+    { stays, keepAliveMs }: Pause,
+    deadline: number,
+    keeper?: QueueKeeper,
+  ): Promise<boolean | 'later'> {
     for (let attempt = 0; performance.now() < deadline; attempt++) {
       const until = Math.min(performance.now() + backOff(attempt), deadline)
       for (let left = until - performance.now(); left > 0; left = until - performance.now()) {
         if (!(await this.#sleep(stays ? left : Math.min(left, keepAliveMs)))) return false
-        if (!stays && !(await this.#isThere())) return false
+        if (!stays && !(await this.#look((consumers) => keeper?.look(consumers)))) return false
       }
       if (await this.#channel.verifier.probe()) return this.#resumes && !this.#stopping.signal.aborted
     }
     return 'later'
   }
 
+  /** Another that took the exclusive place meanwhile would make the broker close the channel of who asks for it. */
+  async #untilFree({ keepAliveMs }: Pause): Promise<boolean> {
+    for (let free = false; !free; ) {
+      const there = await this.#look((consumers) => {
+        free = consumers === 0
+      })
+      if (!there || (!free && !(await this.#sleep(keepAliveMs)))) return false
+    }
+    return this.#resumes && !this.#stopping.signal.aborted
+  }
+
   /** A queue that is deleted tells its consumers. One that is away meanwhile is told here, as its user would have been. */
-  async #isThere(): Promise<boolean> {
-    let there = true
+  async #look(found: (consumers: number) => void | Promise<void>): Promise<boolean> {
+    let consumers: number | undefined = Number.NaN
     try {
-      there = await isThere(this.#channel.native, this.#from.queue)
+      consumers = await consumersOf(this.#channel.native, this.#from.queue)
     } catch {
       // It cannot be asked now: that does not mean that it is gone.
     }
-    if (!there && !this.#stopping.signal.aborted) this.#cancelledByBroker()
-    return there
+    if (consumers !== undefined) await found(consumers)
+    else if (!this.#stopping.signal.aborted) this.#cancelledByBroker()
+    return consumers !== undefined
   }
 
   /** False: the consumer ended meanwhile. */

@@ -4,7 +4,7 @@ import type { AmqpMessage, AmqpProperties } from './client.ts'
 import { receivedTable } from './headers.ts'
 import { DIRECT_REPLY_TO } from './message.ts'
 import { NOT_REPUBLISHED } from './returned.ts'
-import { encodedSize } from './size.ts'
+import { encodedSize, isReadable } from './size.ts'
 
 /** How a dead letter is written: the rungs of the ladder it goes down until it fits. Pure. */
 
@@ -49,13 +49,14 @@ function withId(letter: AmqpDeadLetter, id: string, explanation: Record<string, 
 const MAX_TABLE_BYTES = 60_000
 
 /**
- * Whether the client can encode the headers and send all properties in one frame, since they cannot be split: a longer
+ * Whether the broker can read the headers, and the client can encode them and send all properties in one frame, since they cannot be split: a longer
  * frame would cost the consumer its connection.
  *
  * @param frameMax the connection's longest frame, in bytes; unknown: only the client's limit counts
  */
 export function fits({ options }: Form, frameMax: unknown): boolean {
   const { headers, ...properties } = options
+  if (!isReadable(headers)) return false
   const table = encodedSize(headers)
   if (table > MAX_TABLE_BYTES) return false
   return typeof frameMax !== 'number' || frameMax === 0 || table + encodedSize(properties) <= frameMax

@@ -1,12 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { backOff } from '../../src/back-off.ts'
 import type { Admission } from '../../src/guard.ts'
+import type { Verifier } from '../../src/verifier.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke } from './client.ts'
 import { AmqpDelivery } from './delivery.ts'
-import { Holds } from './holds.ts'
+import { controller, Holds } from './holds.ts'
 import type { ReadQueue } from './queue.ts'
 
 /** How many rejected messages one `get` settles before it says that the queue has nothing for it. */
 const MAX_REJECTED = 1_000
+
+/** Those that could not judge a message that a `get` took. Programs may open a channel for each `get`. */
+const UNABLE = new WeakSet<Verifier>()
 
 /** What a `get` got. */
 class GotDelivery extends AmqpDelivery {
@@ -24,7 +30,7 @@ class GotDelivery extends AmqpDelivery {
 export class GuardedGets {
   readonly #channel: GuardedChannel
   #holds: Holds | undefined
-  #ended = false
+  readonly #ending: AbortController = controller()
 
   constructor(channel: GuardedChannel) {
     this.#channel = channel
@@ -32,14 +38,42 @@ export class GuardedGets {
 
   /** @throws what the client throws at once, in the callback API */
   get(from: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {
+    if (UNABLE.has(this.#channel.verifier)) return this.#later(from, options)
     // Sent at once, as the plain client does, so that the order of calls on the channel stays what the caller wrote.
     const first = this.#ask(from, options)
     return this.#lookOn(from, options, first)
   }
 
   end(): void {
-    this.#ended = true
+    this.#ending.abort()
     this.#holds?.letGo()
+  }
+
+  /**
+   * Nothing is taken while nothing can be judged: a quorum queue of RabbitMQ before 4.3 counts what is given back, and drops
+   * it at its delivery limit.
+   */
+  async #later(from: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {
+    if (!(await this.#isJudgeable())) return false
+    UNABLE.delete(this.#channel.verifier)
+    return await this.#lookOn(from, options, this.#ask(from, options))
+  }
+
+  /** As patient as with a message that was taken. */
+  async #isJudgeable(): Promise<boolean> {
+    const { verifier, maxHoldMs } = this.#channel
+    const deadline = performance.now() + maxHoldMs
+    for (let attempt = 0; !(await verifier.probe()); attempt++) {
+      const left = deadline - performance.now()
+      if (left <= 0) return false
+      try {
+        await sleep(Math.min(backOff(attempt), left), undefined, { signal: this.#ending.signal, ref: false })
+      } catch {
+        // The channel ended: the client says so.
+        return true
+      }
+    }
+    return true
   }
 
   #ask({ queue }: ReadQueue, options: ConsumeOptions): Promise<AmqpMessage | false> {
@@ -83,13 +117,14 @@ export class GuardedGets {
     } finally {
       clearTimeout(timer)
     }
+    if (!this.#ending.signal.aborted) UNABLE.add(verifier)
     this.#giveBack(from, raw)
     return false
   }
 
   #letGo(): void {
     this.#holds?.letGo()
-    if (!this.#ended) this.#holds?.holdAgain()
+    if (!this.#ending.signal.aborted) this.#holds?.holdAgain()
   }
 
   #giveBack({ noAck }: ReadQueue, raw: AmqpMessage): void {

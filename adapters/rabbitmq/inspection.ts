@@ -93,13 +93,17 @@ function decoded(text: string, type: string | undefined, guessed: unknown): unkn
   return Number(text)
 }
 
-/** Whether a queue is there. Asking keeps it: a queue with `x-expires` counts as used. */
-export async function isThere(channel: ChannelLike, queue: string): Promise<boolean> {
+/**
+ * How many consumers a queue has; undefined: it is not there. Asking keeps it: a queue with `x-expires` counts as used.
+ *
+ * @throws what the client throws when it cannot be asked
+ */
+export async function consumersOf(channel: ChannelLike, queue: string): Promise<number | undefined> {
   try {
-    await ask(channel, (side) => invoke(side.checkQueue.bind(side), queue))
-    return true
+    const checked = await ask(channel, (side) => invoke(side.checkQueue.bind(side), queue))
+    return (checked as { readonly consumerCount: number }).consumerCount
   } catch (error) {
-    if (codeOf(error) === NOT_FOUND) return false
+    if (codeOf(error) === NOT_FOUND) return undefined
     throw error
   }
 }

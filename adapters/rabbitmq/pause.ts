@@ -7,6 +7,8 @@ export interface Pause {
   readonly stays: boolean
   /** how often its queue has to be asked for, so that it does not expire */
   readonly keepAliveMs: number
+  /** whether only a consumer keeps it from that */
+  readonly needsConsumer: boolean
 }
 
 /** A policy can let a queue expire, too, and shows nowhere: none that is of use does so within seconds. */
@@ -22,14 +24,22 @@ const KEEP_ALIVE_MS = 1_000
  * that way.
  */
 export async function pauseFor(channel: ChannelLike, queue: string, options: ConsumeOptions): Promise<Pause> {
-  if (options.exclusive) return { stays: true, keepAliveMs: KEEP_ALIVE_MS }
+  // Its place is worth less than its messages, which a queue that counts requeues drops at its limit.
+  if (options.exclusive) {
+    const stays = !(countsRequeues(channel) && (await isQuorum(channel, queue)))
+    return { stays, keepAliveMs: KEEP_ALIVE_MS, needsConsumer: !stays }
+  }
   const declared = await declarationOf(channel, queue)
   const keepAliveMs = keepAlive(declared)
-  if (declared === undefined) return { stays: !(await isQuorum(channel, queue)), keepAliveMs }
+  if (declared === undefined) {
+    const needsConsumer = await isQuorum(channel, queue)
+    return { stays: !needsConsumer, keepAliveMs, needsConsumer }
+  }
   const { autoDelete, arguments: table } = declared
   // What it has would be handled behind what the next one gets; a quorum queue that counts requeues minds its limit more.
-  const isActive = table[SINGLE_ACTIVE] === true && !(table['x-queue-type'] === 'quorum' && countsRequeues(channel))
-  return { stays: autoDelete || isActive, keepAliveMs }
+  const needsConsumer = table['x-queue-type'] === 'quorum'
+  const isActive = table[SINGLE_ACTIVE] === true && !(needsConsumer && countsRequeues(channel))
+  return { stays: autoDelete || isActive, keepAliveMs, needsConsumer }
 }
 
 async function isQuorum(channel: ChannelLike, queue: string): Promise<boolean> {
@@ -47,7 +57,7 @@ function keepAlive(declared: Declared | undefined): number {
 }
 
 /** For a stream, which keeps what it has, and expires by age alone. */
-export const PAUSE_OF_STREAM: Pause = { stays: false, keepAliveMs: KEEP_ALIVE_MS }
+export const PAUSE_OF_STREAM: Pause = { stays: false, keepAliveMs: KEEP_ALIVE_MS, needsConsumer: false }
 
 export const LEAVES =
   'messages could not be judged for long: they are given back, and consuming stops until they can be'

@@ -18,6 +18,9 @@ export interface OpenedReturn {
 export const NOT_REPUBLISHED: ReadonlySet<string> = new Set(['CC', 'BCC'])
 const NOT_REPUBLISHED_PROPERTIES: ReadonlySet<string> = new Set(['expiration', 'user-id', 'cluster-id', 'reply-to'])
 
+/** The broker writes these at each delivery: what a packed dead letter says of them was true of another, or is made up. */
+const OF_THIS_DELIVERY: readonly string[] = ['x-stream-offset', 'x-delivery-count', 'x-acquired-count']
+
 /** Headers and properties in front of the body. A longer text is not opened: reading it would cost too much. */
 const MAX_PACKED_BYTES = 131_072
 /** Neither is one of more values, which whoever can publish can put there. */
@@ -82,16 +85,52 @@ function openPacked(raw: AmqpMessage, returned: Returned): OpenedReturn | undefi
     return undefined
   }
   const { properties, headers, explanation } = parts
-  if (!isTable(properties) || !isTable(headers) || !isTable(explanation)) return undefined
+  if (!areProperties(properties) || !isTable(headers) || !isTable(explanation)) return undefined
   const first = RETURNED.read(Object.entries({ ...explanation, [REASON_HEADER]: returned.explanation[REASON_HEADER] }))
   if (first === undefined) return undefined
   // It is packed anew where it has to be.
   const { 'queueauth-packed': _, ...outer } = returned.explanation
   return {
-    message: { ...raw, content: content.subarray(4 + length), properties: { ...properties, headers } },
+    message: {
+      ...raw,
+      content: content.subarray(4 + length),
+      properties: { ...properties, headers: ofThisDelivery(headers, raw) },
+    },
     returned: { count: returned.count, explanation: { ...first.explanation, ...outer } },
     aside: {},
   }
+}
+
+const TEXTS: ReadonlySet<string> = new Set([
+  'contentType',
+  'contentEncoding',
+  'correlationId',
+  'replyTo',
+  'expiration',
+  'messageId',
+  'type',
+  'userId',
+  'appId',
+  'clusterId',
+])
+const COUNTS: ReadonlySet<string> = new Set(['deliveryMode', 'priority', 'timestamp'])
+
+/** Whether the client could have decoded them: of another type they would be trusted to be text, and break who reads them. */
+function areProperties(value: unknown): value is AmqpProperties {
+  if (!isTable(value)) return false
+  return Object.entries(value).every(([name, property]) =>
+    TEXTS.has(name) ? typeof property === 'string' : COUNTS.has(name) && Number.isSafeInteger(property),
+  )
+}
+
+function ofThisDelivery(packed: Readonly<Record<string, unknown>>, raw: AmqpMessage): Record<string, unknown> {
+  const headers = Object.assign(Object.create(null) as Record<string, unknown>, packed)
+  const outer = raw.properties.headers ?? {}
+  for (const name of OF_THIS_DELIVERY) {
+    if (Object.hasOwn(outer, name)) headers[name] = outer[name]
+    else delete headers[name]
+  }
+  return headers
 }
 
 /** Whether a JSON text has few values: each but the first in its list or table comes behind one of these. */

@@ -12,3 +12,20 @@ function valueSize(value: unknown): number {
   if (typeof value === 'object' && value !== null) return 1 + encodedSize(value)
   return 9
 }
+
+/**
+ * Whether a table has no floating-point number that is none: the broker cannot read those, and closes the connection of who
+ * sends them. A table of a member `!`, which anyone can send, makes amqplib write any value as the type that it names.
+ */
+export function isReadable(value: unknown): boolean {
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return true
+  if (Object.hasOwn(value, '!') && !isReadableTyped(value)) return false
+  return Object.values(value).every(isReadable)
+}
+
+function isReadableTyped(typed: { '!'?: unknown; value?: unknown }): boolean {
+  const { '!': type, value } = typed
+  if (type !== 'double' && type !== 'float64' && type !== 'float') return true
+  return typeof value === 'number' && Number.isFinite(type === 'float' ? Math.fround(value) : value)
+}

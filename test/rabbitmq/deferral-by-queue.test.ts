@@ -1,5 +1,5 @@
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib'
-import { beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { beforeAll, describe, expect, inject, it, type TestContext } from 'vitest'
 import { type RabbitmqConsumerOptions, wrapConsumer, wrapProducer } from '../../adapters/rabbitmq/index.ts'
 import { type KeySource, subscribe, Verifier } from '../../src/index.ts'
 import { testKeys } from '../../src/testing.ts'
@@ -64,11 +64,11 @@ const ROWS: Readonly<Record<string, Row>> = {
     },
     vanishes: true,
   },
-  'a queue that expires': { queue: { expires: 600 } },
-  'an auto-delete queue that expires': { queue: { expires: 600, autoDelete: true }, vanishes: true },
+  'a queue that expires': { queue: { expires: 1_500 } },
+  'an auto-delete queue that expires': { queue: { expires: 1_500, autoDelete: true }, vanishes: true },
   'a quorum queue': { queue: { arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 } } },
   'a quorum queue that expires': {
-    queue: { expires: 600, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 } },
+    queue: { expires: 1_500, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 2 } },
   },
   'an exclusive consumer': { queue: {}, consume: { exclusive: true } },
   'a single active consumer': { queue: { arguments: { 'x-single-active-consumer': true } } },
@@ -105,7 +105,7 @@ describe.skipIf(url === undefined)('an outage', () => {
     await producer.waitForConfirms()
   }
 
-  function notices(queue: string): string[] {
+  function notices(queue: string, { onTestFinished }: TestContext): string[] {
     const heard: string[] = []
     onTestFinished(subscribe('queue-key-auth:notice', (event) => event.queue === queue && heard.push(event.notice)))
     return heard
@@ -123,63 +123,67 @@ describe.skipIf(url === undefined)('an outage', () => {
   async function longEnough(): Promise<void> {
     // Three times what the queues of this file expire in, and several rounds of maxHoldSeconds.
     await new Promise((resolve) => {
-      setTimeout(resolve, 1_800)
+      setTimeout(resolve, 4_500)
     })
   }
 
+  // Side by side, each with a connection and a queue of its own: an outage is mostly a wait.
   describe.each(['keys', 'store'] as const)('of the %s', (what) => {
-    it.each(Object.entries(ROWS))('%s: each message in is handled once, none is lost', async (_name, row) => {
-      const outage = new Outage(what)
-      const rejected: unknown[] = []
-      const connection = wrapped(await at.connection(), outage, {
-        onVerdict: (verdict) => verdict.outcome === 'rejected' && rejected.push(verdict.code),
-      })
-      const channel = await connection.createChannel()
-      const queue = uniqueName('outage')
-      // Declared by another, unless it belongs to the connection: nothing is known of it by having seen the declaration.
-      const declaring = row.queue.exclusive ? channel : at.raw
-      await declaring.assertQueue(queue, row.queue)
-      const heard = notices(queue)
-      await send(queue, ['early'])
-      const got: ConsumeMessage[] = []
-      await channel.prefetch(20)
-      const { consumerTag } = await channel.consume(
-        queue,
-        (message) => {
-          if (message === null) throw new Error('the broker cancelled the consumer')
-          got.push(message)
-          channel.ack(message)
-        },
-        row.consume,
-      )
-      const expected = (row.early ?? true) ? ['early'] : []
-      await send(queue, ['before'])
-      expected.push('before')
-      await eventually(() => expect(bodies(got)).toEqual(expected))
-      outage.begin()
-      await send(queue, numbered('held', 5))
-      await eventually(() => expect(heard).toEqual(['consumer-paused']))
-      await send(queue, numbered('meanwhile', 50))
-      await longEnough()
-      outage.end()
-      expected.push(...numbered('held', 5), ...numbered('meanwhile', 50))
-      await eventually(() => expect(got.length).toBe(expected.length))
-      await send(queue, ['after'])
-      expected.push('after')
-      await eventually(() => expect(got.length).toBe(expected.length))
-      expect(bodies(got).sort()).toEqual([...expected].sort())
-      // So short a hold can run out once more for what was being judged at the very end.
-      expect(heard.slice(0, 2)).toEqual(['consumer-paused', 'consumer-resumed'])
-      expect(new Set(got.map(({ fields }) => fields.consumerTag))).toEqual(new Set([consumerTag]))
-      expect(rejected).toEqual([])
-      // The queue is there still, the channel is open, and nothing is left.
-      const counts = await channel.checkQueue(queue)
-      if (row.queue === stream) expect(bodies(got)).toEqual(expected)
-      else expect(counts).toMatchObject({ consumerCount: 1, messageCount: 0 })
-      await channel.cancel(consumerTag)
-      if (!row.vanishes && row.queue !== stream) expect((await channel.checkQueue(queue)).messageCount).toBe(0)
-      await connection.close()
-      if (!row.vanishes && !row.queue.exclusive) await at.raw.deleteQueue(queue)
-    })
+    it.concurrent.for(Object.entries(ROWS))(
+      '%s: each message in is handled once, none is lost',
+      async ([, row], test) => {
+        const outage = new Outage(what)
+        const rejected: unknown[] = []
+        const connection = wrapped(await at.connection(), outage, {
+          onVerdict: (verdict) => verdict.outcome === 'rejected' && rejected.push(verdict.code),
+        })
+        const channel = await connection.createChannel()
+        const queue = uniqueName('outage')
+        // Declared by another, unless it belongs to the connection: nothing is known of it by having seen the declaration.
+        const declaring = row.queue.exclusive ? channel : at.raw
+        await declaring.assertQueue(queue, row.queue)
+        const heard = notices(queue, test)
+        await send(queue, ['early'])
+        const got: ConsumeMessage[] = []
+        await channel.prefetch(20)
+        const { consumerTag } = await channel.consume(
+          queue,
+          (message) => {
+            if (message === null) throw new Error('the broker cancelled the consumer')
+            got.push(message)
+            channel.ack(message)
+          },
+          row.consume,
+        )
+        const expected = (row.early ?? true) ? ['early'] : []
+        await send(queue, ['before'])
+        expected.push('before')
+        await eventually(() => expect(bodies(got)).toEqual(expected))
+        outage.begin()
+        await send(queue, numbered('held', 5))
+        await eventually(() => expect(heard).toEqual(['consumer-paused']))
+        await send(queue, numbered('meanwhile', 50))
+        await longEnough()
+        outage.end()
+        expected.push(...numbered('held', 5), ...numbered('meanwhile', 50))
+        await eventually(() => expect(got.length).toBe(expected.length))
+        await send(queue, ['after'])
+        expected.push('after')
+        await eventually(() => expect(got.length).toBe(expected.length))
+        expect(bodies(got).sort()).toEqual([...expected].sort())
+        // So short a hold can run out once more for what was being judged at the very end.
+        await eventually(() => expect(heard.slice(0, 2)).toEqual(['consumer-paused', 'consumer-resumed']))
+        expect(new Set(got.map(({ fields }) => fields.consumerTag))).toEqual(new Set([consumerTag]))
+        expect(rejected).toEqual([])
+        // The queue is there still, the channel is open, and nothing is left.
+        const counts = await channel.checkQueue(queue)
+        if (row.queue === stream) expect(bodies(got)).toEqual(expected)
+        else expect(counts).toMatchObject({ consumerCount: 1, messageCount: 0 })
+        await channel.cancel(consumerTag)
+        if (!row.vanishes && row.queue !== stream) expect((await channel.checkQueue(queue)).messageCount).toBe(0)
+        await connection.close()
+        if (!row.vanishes && !row.queue.exclusive) await at.raw.deleteQueue(queue)
+      },
+    )
   })
 })

@@ -30,6 +30,10 @@ describe.skipIf(url === undefined)('header tables that the client decodes and ca
   it.each<[string, Buffer, unknown]>([
     ['an integer that is text', tagged('long', longString('value', TEXT)), { '!': 'long', value: TEXT }],
     ['a time that is text', tagged('timestamp', longString('value', TEXT)), { '!': 'timestamp', value: TEXT }],
+    // The broker cannot read a number that is none, and closes the connection of who sends one.
+    ['a double that is text', tagged('double', longString('value', TEXT)), { '!': 'double', value: TEXT }],
+    ['a float that is text', tagged('float', longString('value', TEXT)), { '!': 'float', value: TEXT }],
+    ['a double without a value', tagged('float64'), { '!': 'float64' }],
     ['a type nobody knows', tagged('odd', longString('value', TEXT)), { '!': 'odd', value: TEXT }],
     ['no value', tagged('decimal'), { '!': 'decimal' }],
   ])('%s: is dead-lettered all the same, and holds up nobody', async (_what, table, header) => {
