@@ -41,7 +41,7 @@ export const MAX_HEADERS = 1024
 export const MAX_COVERED_HEADERS = 32
 
 /** The most values that the covered parts hold together: parts that are present, items of lists, members of tables. */
-export const MAX_COVERED_VALUES = 1024
+export const MAX_COVERED_VALUES = 512
 
 /** The most octets of the covered parts as they are digested. */
 export const MAX_COVERED_OCTETS = 1_048_576
