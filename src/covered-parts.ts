@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { ByteWriter } from './byte-writer.ts'
 import { SetupError } from './errors.ts'
 import { type CoveredProperties, type Headers, type HeaderValue, isReservedHeader } from './message.ts'
-import { quote } from './text.ts'
+import { printable, quote } from './text.ts'
 
 /**
  * The digest `hh` over everything but the body that a signature covers (docs/spec.md):
@@ -297,5 +297,6 @@ function isTable(value: HeaderValue): value is Table {
 }
 
 function typeName(value: unknown): string {
-  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : typeof value
+  const name: unknown = typeof value === 'object' && value !== null ? value.constructor?.name : typeof value
+  return typeof name === 'string' && name !== '' ? printable(name.slice(0, 40)) : 'object'
 }
