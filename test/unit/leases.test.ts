@@ -175,11 +175,46 @@ describe('leases are renewed', () => {
     await leases[0].commit()
     await leases[1].release()
     expect(leases.map((lease) => Object.values(lease).includes(RECEIVED))).toEqual([false, false, true])
+    const kept = leases.map((lease) => Object.values(lease).some((value) => value?.owner !== undefined))
+    expect(kept).toEqual([false, false, true])
     all.leases.close()
   })
 })
 
+describe('what is said first counts', () => {
+  it('a commit is asked for once, and nothing is committed after a release', async () => {
+    const { store, hold, leases } = scene()
+    const [one, other] = [hold('a'), hold('b')]
+    expect([one.commit(), one.commit()]).toEqual([true, true])
+    await one.release()
+    await other.release()
+    expect(await other.commit()).toBe(true)
+    expect(store.calls).toEqual(['commit a', 'release b'])
+    leases.close()
+  })
+})
+
 describe('a commit that the store does not take', () => {
+  it('is tried again until the store has said that it took it, where it answers later', async () => {
+    const answers = [false, false, true]
+    const store = new Noting()
+    const remote: ReplayStore = {
+      begin: () => 'run',
+      commit: async (claim): Promise<'committed'> => {
+        await new Promise((resolve) => setImmediate(resolve))
+        store.calls.push(`commit ${claim.owner}`)
+        if (answers.shift() !== true) throw new Error('unreachable')
+        return 'committed'
+      },
+      release: () => undefined,
+      renew: () => undefined,
+    }
+    const leases = new Leases(remote, 30, { comesBack: () => false }, {})
+    expect(await leases.hold(claimOf('a'), RECEIVED, 60).commit()).toBe(true)
+    expect(store.calls).toEqual(['commit a', 'commit a', 'commit a'])
+    leases.close()
+  })
+
   it('is given up with the signal: the message must not be acknowledged', async () => {
     const givenUp = new AbortController()
     const { store, hold, leases } = scene({ givenUp: givenUp.signal })

@@ -395,6 +395,30 @@ describe('MemoryReplayStore', () => {
       expect(details[0]).toContain('flood')
     })
 
+    it('a batch of which a message runs again is kept as long as what was kept last', () => {
+      const { store } = storeWithClock(10)
+      const placed = (id: number): ReplayClaim => {
+        const key = `shop batch ${id}`
+        const batch = { key, index: 0, size: 4 }
+        return claimOf({ key: `${key}.0`, batch, sender: 'shop', position: `p${id}`, reprocess: true })
+      }
+      for (let id = 0; id < 10; id++) store.commit(placed(id), RETENTION_SECONDS)
+      expect(store.begin({ ...placed(0), owner: 'again' })).toBe('run')
+      for (let id = 10; id < 15; id++) store.commit(placed(id), RETENTION_SECONDS)
+      expect(isKnown(store, placed(0))).toBe(true)
+      expect(isKnown(store, placed(1))).toBe(false)
+    })
+
+    it('a batch that was asked for last keeps what is in progress of it, whatever is dropped meanwhile', () => {
+      const { store } = storeWithClock(2)
+      const of = (batch: string, index: number): ReplayClaim =>
+        claimOf({ key: `${batch}.${index}`, batch: { key: batch, index, size: 4 }, sender: 'shop' })
+      store.commit(of('first', 0), RETENTION_SECONDS)
+      expect(store.begin(of('first', 1))).toBe('run')
+      for (let id = 0; id < 10; id++) store.commit(of(`later ${id}`, 0), RETENTION_SECONDS)
+      expect(store.begin({ ...of('first', 1), owner: 'copy' })).toBe('in-progress')
+    })
+
     it('what runs again is kept as long as what was kept last', () => {
       const { store } = storeWithClock(10)
       const placed = (id: number): ReplayClaim => ({ ...single('shop', id), position: `p${id}`, reprocess: true })
