@@ -1,4 +1,4 @@
-import type { CoveredProperties, Headers, HeaderValue, ReceivedMessage } from './message.ts'
+import type { CoveredProperties, Headers, ReceivedMessage } from './message.ts'
 
 /** Copies of a message as a transport gave it, which may go on using its objects and its buffers. */
 
@@ -13,10 +13,8 @@ export function snapshotOf(message: ReceivedMessage): ReceivedMessage {
     token: typeof token === 'object' && token !== null ? copyValue(token, 0) : token,
     deliveredBy: [...deliveredBy],
     payload: payload === null ? null : copyBytes(payload),
-    ...(properties !== undefined && { properties: copyTable({ ...properties }, 0) as CoveredProperties }),
-    ...(headers !== undefined && {
-      headers: copyTable(Object.assign(Object.create(null) as Record<string, HeaderValue>, headers), 0) as Headers,
-    }),
+    ...(properties !== undefined && { properties: copyTable(properties, {}, 0) as CoveredProperties }),
+    ...(headers !== undefined && { headers: copyTable(headers, Object.create(null) as Table, 0) as Headers }),
   }
 }
 
@@ -25,16 +23,22 @@ function copyBytes(bytes: Uint8Array): Uint8Array {
   return Buffer.isBuffer(bytes) ? Buffer.from(bytes) : new Uint8Array(bytes)
 }
 
-function copyTable(table: Record<string, unknown>, depth: number): Record<string, unknown> {
+/**
+ * In one pass and each member read once, since a table can be made to be large; what a checker then does not look at, a
+ * dead letter still keeps.
+ */
+function copyTable(table: object, copy: Table, depth: number): Table {
   for (const name of Object.keys(table)) {
-    const value = table[name]
-    // An assignment would not make a property of the name __proto__ where there is a prototype.
-    if (typeof value === 'object' && value !== null) {
-      Object.defineProperty(table, name, { ...PLAIN, value: copyValue(value, depth) })
-    }
+    const value = (table as Table)[name]
+    const own = typeof value === 'object' && value !== null ? copyValue(value, depth) : value
+    // An assignment would not make a property of that name where there is a prototype.
+    if (name === '__proto__') Object.defineProperty(copy, name, { ...PLAIN, value: own })
+    else copy[name] = own
   }
-  return table
+  return copy
 }
+
+type Table = Record<string, unknown>
 
 const PLAIN = { configurable: true, enumerable: true, writable: true }
 
@@ -47,10 +51,5 @@ function copyValue(value: object, depth: number): unknown {
   const prototype: unknown = Object.getPrototypeOf(value)
   // What is neither a table nor a list is no header that a signature covers; a Date and the like stay as they are.
   if (prototype !== null && prototype !== Object.prototype) return value
-  return copyTable(Object.defineProperties(Object.create(prototype as object | null), ownValues(value)), depth + 1)
-}
-
-/** Getters are read once. */
-function ownValues(value: object): PropertyDescriptorMap {
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, { ...PLAIN, value: item }]))
+  return copyTable(value, Object.create(prototype as object | null) as Table, depth + 1)
 }

@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { ByteWriter } from './byte-writer.ts'
 import { SetupError } from './errors.ts'
 import { type CoveredProperties, type Headers, type HeaderValue, isReservedHeader } from './message.ts'
-import { quote } from './text.ts'
+import { printable, quote } from './text.ts'
 
 /**
  * The digest `hh` over everything but the body that a signature covers (docs/spec.md):
@@ -41,7 +41,7 @@ export const MAX_HEADERS = 1024
 export const MAX_COVERED_HEADERS = 32
 
 /** The most values that the covered parts hold together: parts that are present, items of lists, members of tables. */
-export const MAX_COVERED_VALUES = 1024
+export const MAX_COVERED_VALUES = 512
 
 /** The most octets of the covered parts as they are digested. */
 export const MAX_COVERED_OCTETS = 1_048_576
@@ -297,5 +297,6 @@ function isTable(value: HeaderValue): value is Table {
 }
 
 function typeName(value: unknown): string {
-  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : typeof value
+  const name: unknown = typeof value === 'object' && value !== null ? value.constructor?.name : typeof value
+  return typeof name === 'string' && name !== '' ? printable(name.slice(0, 40)) : 'object'
 }

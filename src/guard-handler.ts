@@ -25,7 +25,8 @@ export interface HandledMessage {
   readonly headers: Readonly<Record<string, HeaderValue>>
 }
 
-type HandlerOptions = ConsumerOptions<ReceivedMessage> & {
+/** What {@link guardHandler} can be told. */
+export type HandlerOptions = ConsumerOptions<ReceivedMessage> & {
   /** when it aborts, held messages are released: they stay unsettled */
   readonly signal?: AbortSignal
 }

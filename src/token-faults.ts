@@ -32,8 +32,24 @@ const DISGUISES: readonly (readonly [what: string, undo: (text: string) => strin
   ['with white space or a line end before or behind it', (text) => (text.trim() === text ? undefined : text.trim())],
   [
     'as UTF-16, with a NUL beside each character',
-    (text) => (text.includes('\0') ? text.replaceAll('\0', '').replace(/^\u00ff\u00fe|^\u00fe\u00ff/, '') : undefined),
+    (text) => {
+      const plain = text.replace(/^\u00ff\u00fe|^\u00fe\u00ff/, '')
+      return /^(?:(?:[^\0]\0)+|(?:\0[^\0])+)$/.test(plain) ? plain.replaceAll('\0', '') : undefined
+    },
   ],
+  [
+    'in quotes as they are printed',
+    (text) =>
+      /^(?:[\u2018-\u201f]|\u00e2\u0080[\u0098-\u009f])([!-~]*)(?:[\u2018-\u201f]|\u00e2\u0080[\u0098-\u009f])$/.exec(
+        text,
+      )?.[1],
+  ],
+  // Every token begins with the base64url of `{"`.
+  [
+    'behind octets that are no text, such as a length or the id of a schema',
+    (text) => /^(?=.{0,15}[^ -~])(?:.{1,16}?)(eyJ.*)$/s.exec(text)?.[1],
+  ],
+  ['with octets behind it that are no text', (text) => /^(eyJ[!-~]*)[^ -~]{1,16}$/.exec(text)?.[1]],
   [
     'in quotes, as a JSON text is written',
     (text) => /^"([^"]*)"$/.exec(text)?.[1] ?? /^\\"([^"]*)\\"$/.exec(text)?.[1],

@@ -188,12 +188,12 @@ export class TokenReader {
   /** `<JWS>~<place>` */
   #batch(text: string, tilde: number): BatchToken | TokenFault {
     const place = this.#places.read(text, tilde + 1)
-    if (place === undefined) {
-      return malformed(
-        describeDisguise(text) ?? 'its place in a batch is not an index and a path in canonical base64url',
-      )
-    }
     const jws = text.slice(0, tilde)
+    if (place === undefined) {
+      // What only happens to have a ~ in it is no token of a batch.
+      const fault = describeDisguise(text) ?? (splitCompact(jws) === undefined ? describeText(jws) : undefined)
+      return malformed(fault ?? 'its place in a batch is not an index and a path in canonical base64url')
+    }
     const signed = this.#known(jws) ?? this.#signed<BatchClaims>(jws, BATCH_TOKEN_TYPE, checkBatchClaims)
     if ('code' in signed) return signed
     if (place.index >= signed.claims.n) return malformed('its index is not in the batch')

@@ -20,7 +20,8 @@ export function findName(
   const automata = lists.map((list) => list.map((text) => compileOne(text)))
   const alphabet = alphabetOf(automata.flat().map(({ tokens }) => tokens))
   const start = automata.map((list) => list.map(({ tokens }) => closure(tokens, [0])))
-  const seen = new Set<string>([JSON.stringify(start)])
+  // Not the start: no name leads there, but one can lead back, as with `**`, which one character leaves as it is.
+  const seen = new Set<string>()
   const queue: (readonly [name: string, state: number[][][]])[] = [['', start]]
   let steps = 0
   for (const [name, state] of queue) {

@@ -180,5 +180,6 @@ function isOfBatch(claim: ReplayClaim): claim is ReplayClaim & { batch: NonNulla
 }
 
 function isSamePosition(entry: Entry, claim: ReplayClaim): boolean {
-  return claim.position !== undefined && claim.position === entry.position
+  // An empty one is none, as in the other stores: it would be the same for every delivery.
+  return claim.position !== undefined && claim.position !== '' && claim.position === entry.position
 }

@@ -105,7 +105,7 @@ export class SharedRoom<Value extends Kept> {
     return this.#byKey.get(key)
   }
 
-  /** @param weight how many entries it counts for */
+  /** @param weight how many entries it counts for, an equal part of the room at most */
   keep(value: Value, sender: string, now: number, weight = 1): void {
     const known = this.#byKey.get(value.key)
     if (known === value) {
@@ -115,15 +115,17 @@ export class SharedRoom<Value extends Kept> {
     if (known !== undefined) this.#remove(known)
     const holder = this.#holderOf(sender)
     this.#dropPast(holder, now)
-    if (this.#size + weight > this.#room) this.#makeRoom(weight, holder, now)
+    // What is heavier than an equal part counts for that, or it would push out what others have in theirs.
+    const counted = Math.min(weight, Math.max(1, Math.floor(this.#room / this.#holdersWith(holder))))
+    if (this.#size + counted > this.#room) this.#makeRoom(counted, holder, now)
     value.holder = holder
-    value.weight = weight
+    value.weight = counted
     value.keptAt = now
     // A holder that lost its last entry meanwhile is no holder any more.
     if (holder.size === 0) this.#holders.set(sender, holder)
     holder.push(value)
-    holder.size += weight
-    this.#size += weight
+    holder.size += counted
+    this.#size += counted
     this.#byKey.set(value.key, value)
     if (--this.#untilTurn <= 0) this.#turn(now)
   }
@@ -159,11 +161,10 @@ export class SharedRoom<Value extends Kept> {
     const step = Math.max(weight, Math.floor(this.#room / STEPS))
     const before = this.#evictedEarly
     while (this.#size > 0 && this.#size + weight > this.#room) {
-      const holder = this.#findLargest(wanting)
+      const holder = this.#findLargest(wanting, weight)
       this.#largest = holder.name
       // To another it gives up nothing of its equal part, unless all have no more than that.
-      const holders = this.#holders.size + (wanting.size === 0 ? 1 : 0)
-      const part = holder === wanting ? 0 : Math.floor(this.#room / holders)
+      const part = holder === wanting ? 0 : Math.floor(this.#room / this.#holdersWith(wanting))
       const least = Math.min(holder.size - 1, Math.max(part, holder.size - step))
       for (let first = holder.first; first !== undefined && holder.size > least; first = holder.first) {
         const isEarly = first.holder === holder && first.pastTurns === 0 && first.until > now
@@ -176,10 +177,19 @@ export class SharedRoom<Value extends Kept> {
     if (this.#evictedEarly !== before) this.#onTurn(now)
   }
 
-  /** Of several, the one that wants more. */
-  #findLargest(wanting: Holder): Holder {
+  #holdersWith(wanting: Holder): number {
+    return this.#holders.size + (wanting.size === 0 ? 1 : 0)
+  }
+
+  /** Of several, the one that wants more, which counts with what it wants. */
+  #findLargest(wanting: Holder, weight: number): Holder {
     let largest = wanting
-    for (const holder of this.#holders.values()) if (holder.size > largest.size) largest = holder
+    let most = wanting.size === 0 ? 0 : wanting.size + weight
+    for (const holder of this.#holders.values()) {
+      if (holder.size <= most || holder === wanting) continue
+      largest = holder
+      most = holder.size
+    }
     return largest
   }
 

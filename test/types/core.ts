@@ -1,5 +1,6 @@
 /** Checked by the compiler, never run: what the public face lets one write, and what it does not. */
 
+import type * as Public from '../../src/index.ts'
 import {
   AuthorizedKeys,
   address,
@@ -129,4 +130,44 @@ export async function ownTransport(delivery: PlainDelivery, verifier: Verifier):
   stop()
   // @ts-expect-error: there is no such channel
   subscribe('queue-key-auth:verdicts', () => undefined)
+}
+
+type True<T extends true> = T
+
+/** What stands in a public signature can be imported, to declare a variable or a function of one's own. */
+export interface Named {
+  readonly parse: True<Equal<Parameters<typeof AuthorizedKeys.parse>[1], Public.ParseOptions | undefined>>
+  readonly directory: True<
+    Equal<Parameters<typeof AuthorizedKeys.fromDirectory>[1], Public.DirectoryOptions | undefined>
+  >
+  readonly store: [Public.PublicKeyStore, Public.ServicePolicy, Public.RevocationOptions, Public.RemoteJwksOptions]
+  readonly jwks: [Public.Jwk, Public.JwkSet, Public.JwksOptions]
+  readonly handler: True<Equal<Parameters<typeof guardHandler>[3], Public.HandlerOptions>>
+  readonly outcome: True<Equal<Awaited<ReturnType<typeof guardHandler>>, Public.Outcome>>
+  readonly check: True<Equal<ReturnType<Verifier['check']>, Public.CheckResult>>
+  readonly clock: True<Equal<Public.VerifierOptions['clock'], Public.Clock | undefined>>
+  readonly memory: True<
+    Equal<ConstructorParameters<typeof MemoryReplayStore>[0], Public.MemoryReplayStoreOptions | undefined>
+  >
+  readonly gauge: True<Equal<ReturnType<MemoryReplayStore['gauge']>, Public.MemoryReplayGauge>>
+  readonly begin: True<Equal<Parameters<ReplayStore['begin']>[0], Public.ReplayClaim>>
+  readonly results: [Public.BeginResult, Public.CommitResult]
+  readonly codes: True<Equal<ReasonCode, Public.RejectCode | Public.DeferCode | Public.SkipCode>>
+  readonly verdict: True<Equal<Verdict, Public.Authorized | Public.AcceptedUnsigned | Public.Refused>>
+  readonly refused: True<Equal<Public.Refused, Public.Rejected | Public.Deferred | Public.Skipped>>
+  readonly events: True<
+    Equal<
+      Public.Events,
+      {
+        'queue-key-auth:verdict': Public.VerdictEvent
+        'queue-key-auth:settled': Public.SettledEvent
+        'queue-key-auth:held': Public.HeldEvent
+        'queue-key-auth:dead-letter-failed': Public.DeadLetterFailedEvent
+        'queue-key-auth:notice': Public.NoticeEvent
+        'queue-key-auth:keys': Public.KeysEvent
+      }
+    >
+  >
+  readonly letter: True<Equal<Public.DeadLetter['returned'], Public.Returned | undefined>>
+  readonly position: True<Equal<SetupError['position'], Public.SourcePosition | undefined>>
 }

@@ -79,4 +79,16 @@ describe('the limits of the covered parts', () => {
     expect(setupErrorOf(() => digest({}, { a: 1, 'x-blob': new Uint8Array(2_000_000) }))?.message).toContain('x-blob')
     expect(setupErrorOf(() => digest({ type: 'x'.repeat(2_000_000) }, {}))?.message).toContain('@type')
   })
+
+  it('the error names the class of a value, whatever it calls itself', () => {
+    class Plain {}
+    const named = (name: unknown): unknown => Object.create({ constructor: { name } })
+    const messageOf = (value: unknown): string | undefined =>
+      setupErrorOf(() => digest({}, { a: value as HeaderValue }))?.message
+    expect(messageOf(new Plain())).toContain('Plain')
+    for (const name of ['\u001b[31m\r\n\u202e', 'x'.repeat(5000), 7, '', undefined, { toString: null }]) {
+      const message = messageOf(named(name))
+      expect(message).toMatch(/^[ -~]{1,300}$/)
+    }
+  })
 })

@@ -145,9 +145,24 @@ describe('what a relay makes of a token', () => {
     ['Bearer', (text) => `Bearer ${text}`, 'Bearer'],
     ['bearer:', (text) => `bearer: ${text}`, 'Bearer'],
     ['UTF-16', (text) => Buffer.from(text, 'utf16le').toString('latin1'), 'UTF-16'],
+    ['UTF-16, big-endian', (text) => Buffer.from(text, 'utf16le').swap16().toString('latin1'), 'UTF-16'],
+    ['UTF-16 with its mark', (text) => Buffer.from(`\ufeff${text}`, 'utf16le').toString('latin1'), 'UTF-16'],
+    ['a length before it', (text) => `\0\0\u0001\u0020${text}`, 'length'],
+    ['the id of a schema', (text) => `\0\0\0\0\u0007\u00c2\u0004${text}`, 'schema'],
+    ['what Java writes before a text', (text) => `\u00ac\u00ed\0\u0005t\u0001\u0047${text}`, 'length'],
+    ['NULs behind it', (text) => `${text}\0\0`, 'behind it'],
+    ['printed quotes', (text) => `\u201c${text}\u201d`, 'quotes as they are printed'],
+    ['printed quotes as octets', (text) => `\u00e2\u0080\u009c${text}\u00e2\u0080\u009d`, 'quotes as they are printed'],
     ['a byte order mark', (text) => `\ufeff${text}`, 'byte order mark'],
     ['a list of one', (text) => `["${text}"]`, 'list of one'],
   ]
+
+  it.each(['\u001f\u008b\u0008~\u00e0', 'a~b', 'a.b~0~AAAA', '~'])(
+    '%j is not taken for the token of a batch',
+    (text) => {
+      expect(detailOf(text)).not.toContain('batch')
+    },
+  )
 
   it.each(wrapped)('%s is refused, and told', (_, wrap, word) => {
     for (const text of [token, batched]) {

@@ -3,14 +3,15 @@ import { Command } from 'commander'
 import { parseDuration } from '../arguments.ts'
 import { checkBackups } from '../check/backups.ts'
 import { type AccessChange, compareAccess } from '../check/compare.ts'
-import type { Finding } from '../check/finding.ts'
+import { COPIES_HINT, lineOfSeveralQueues } from '../check/copies.ts'
+import { type Finding, placeText } from '../check/finding.ts'
 import { checkLines } from '../check/lines.ts'
 import { checkPatterns } from '../check/patterns.ts'
 import { checkModes, checkOwners } from '../check/permissions.ts'
 import { comparePolicies } from '../check/policies.ts'
 import { checkSyntax } from '../check/syntax.ts'
 import { type KeySet, keyPaths, readKeySet, readKeys } from '../keys/folder.ts'
-import { CommandError, paint, print, printJson, say } from '../output.ts'
+import { CommandError, hint, paint, print, printJson, say } from '../output.ts'
 import { checkRoles } from '../roles.ts'
 import { table } from '../table.ts'
 import { nowSeconds } from '../times.ts'
@@ -71,6 +72,8 @@ async function check(path: string, { against, soon, strict, strictModes, json }:
   }
   const warnings = findings.length - errors
   say(`${count(errors, 'error')}, ${count(warnings, 'warning')} in ${path}`)
+  const several = lineOfSeveralQueues(syntax.allows, generation.revocations)
+  if (several !== undefined) hint(`${placeText(several.position)}: ${COPIES_HINT}`)
   const letsIn = changes?.some(({ effect }) => effect === 'lets in') ?? false
   if (errors > 0 || (strict && (warnings > 0 || letsIn))) throw new CommandError('')
 }

@@ -20,6 +20,15 @@ describe('findName', () => {
     expect(findName([first, second], inFirstAlone)).toBe(expected)
   })
 
+  it.each([[['**']], [['**'], ['**']], [['**', '!**x'], ['**']], [['**', '!x']]])(
+    'a name that leaves everything as it was before the first character: %j',
+    (...lists) => {
+      const found = findName(lists, (matched) => !matched.includes(false))
+      expect(found).not.toBeUndefined()
+      expect(lists.map((list) => matches(list, found ?? ''))).toEqual(lists.map(() => true))
+    },
+  )
+
   const pattern = fc.stringMatching(/^[ab.?]{0,3}(\*{0,2})[ab.?]{0,3}$/).filter((text) => text !== '')
   const list = fc
     .tuple(fc.array(pattern, { minLength: 1, maxLength: 3 }), fc.array(pattern, { maxLength: 2 }))
@@ -33,6 +42,17 @@ describe('findName', () => {
         if (found === null) throw new Error('these are small enough')
         if (found !== undefined) expect([matches(first, found), matches(second, found)]).toEqual([true, false])
         else expect(names.filter((each) => matches(first, each) && !matches(second, each))).toEqual([])
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('finds a name of one list alone, and none only where there is none', () => {
+    fc.assert(
+      fc.property(list, fc.array(name, { minLength: 1, maxLength: 50 }), (only, names) => {
+        const found = findName([only], ([own]) => own === true)
+        if (typeof found === 'string') expect(matches(only, found)).toBe(true)
+        else expect(names.filter((each) => matches(only, each))).toEqual([])
       }),
       { numRuns: 300 },
     )

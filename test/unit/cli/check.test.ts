@@ -3,6 +3,7 @@ import { parseLines } from '../../../src/authorized-keys/lines.ts'
 import { parseQueuePolicy } from '../../../src/authorized-keys/queue-policy.ts'
 import { createSnapshot } from '../../../src/authorized-keys/snapshot.ts'
 import { type AccessChange, compareAccess } from '../../../src/cli/check/compare.ts'
+import { lineOfSeveralQueues } from '../../../src/cli/check/copies.ts'
 import { checkLines } from '../../../src/cli/check/lines.ts'
 import { checkPatterns } from '../../../src/cli/check/patterns.ts'
 import { comparePolicies } from '../../../src/cli/check/policies.ts'
@@ -72,10 +73,39 @@ describe('rules for lines', () => {
   })
 })
 
+describe('a key that may publish to several queues, which copies by BCC can be between', () => {
+  const found = (text: string, revocations: readonly string[] = []): number | undefined =>
+    lineOfSeveralQueues(parseLines(text, 'f'), new Set(revocations))?.position.line
+  const line = (service: string, queues: string, key = a, more = ''): string =>
+    `${service} queues="${queues}"${more} ${key.line}\n`
+
+  it.each<[string, string, number | undefined]>([
+    ['a wildcard', line('s', 'orders.*'), 1],
+    ['one character', line('s', 'order?'), 1],
+    ['several names', line('s', 'a,b'), 1],
+    ['two lines of one key', line('s', 'a') + line('s', 'b'), 2],
+    ['two lines, a service of several', line('s', 'a') + line('t,s', 'b'), 2],
+    ['the second line alone', line('s', 'a') + line('t', '**', b), 2],
+    ['one name', line('s', 'a'), undefined],
+    ['one name twice', line('s', 'a,a') + line('s', 'a', a, ',valid-after="2026-01-01"'), undefined],
+    ['all but one vetoed', line('s', 'a,b,!b'), undefined],
+    ['all vetoed', line('s', 'a.*,!a.**'), undefined],
+    ['two services of one key', line('s', 'a') + line('t', 'b'), undefined],
+    ['two keys of one service', line('s', 'a') + line('s', 'b', b), undefined],
+  ])('%s', (_, text, expected) => {
+    expect(found(text)).toBe(expected)
+  })
+
+  it('revoked keys publish nowhere', () => {
+    expect(found(line('s', '**'), [a.publicKey.fingerprint])).toBeUndefined()
+  })
+})
+
 describe('rules for patterns', () => {
   it.each([
     ['orders.*,invoices,!orders.secret', []],
     ['**,!payments.**', []],
+    ['**,!**', ['** pattern-vetoed']],
     ['**', ['every-queue']],
     ['*,**', ['* pattern-redundant', 'every-queue']],
     ['orders.new,orders.*', ['orders.new pattern-redundant']],
@@ -108,6 +138,7 @@ describe('what a change lets in', () => {
 
   it.each([
     ['a new service', good, `${good}t queues="y" ${b.line}\n`, ['lets in t y y always']],
+    ['a new service for every queue', good, `${good}t queues="**" ${b.line}\n`, ['lets in t ** x always']],
     ['a second name for a key', good, `${good}t queues="y" ${a.line}\n`, ['lets in t y y always']],
     [
       'a new key',

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { checkedTable, receivedEntry, receivedTable, sentTable } from '../../../adapters/rabbitmq/headers.ts'
+import { MAX_COVERED_VALUES } from '../../../src/covered-parts.ts'
 import { amqpRoundTrip } from './codec.ts'
 
 describe('headers on their way out', () => {
@@ -124,7 +125,7 @@ describe('headers on their way to the checks', () => {
     Object.fromEntries(Array.from({ length: count }, (_, n) => [`m${n}`, n]))
 
   it('are copied as they are, within the limits', () => {
-    const headers = amqpRoundTrip({ queueauth: 'x', ...members(1024), table: { ...members(1024) } }) as Record<
+    const headers = amqpRoundTrip({ queueauth: 'x', ...members(1024), table: members(MAX_COVERED_VALUES) }) as Record<
       string,
       unknown
     >
@@ -138,7 +139,8 @@ describe('headers on their way to the checks', () => {
     expect(Object.keys(many)).toHaveLength(1025)
     const late = checkedTable(amqpRoundTrip({ ...members(5000), queueauth: 'x' }), 'queueauth')
     expect(Object.keys(late).length).toBeGreaterThan(1024)
-    const deep = amqpRoundTrip({ list: [{ table: members(1025) }], table: members(1025), small: members(3) })
+    const tooMany = members(MAX_COVERED_VALUES + 1)
+    const deep = amqpRoundTrip({ list: [{ table: tooMany }], table: tooMany, small: members(3) })
     expect({ ...checkedTable(deep, 'queueauth') }).toEqual({
       list: [{ table: Number.NaN }],
       table: Number.NaN,

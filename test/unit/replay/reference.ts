@@ -29,7 +29,7 @@ export class Reference {
   begin(claim: ReplayClaim): BeginResult {
     const entry = this.live(claim.key)
     if (entry !== undefined && entry.digest !== claim.digest) return 'reused'
-    const isSame = claim.position !== undefined && entry?.position === claim.position
+    const isSame = isPlace(claim.position) && entry?.position === claim.position
     if (entry?.isDone) {
       if (!isSame || claim.reprocess !== true) return 'duplicate'
       entry.written = ++this.writes
@@ -43,7 +43,7 @@ export class Reference {
   commit(claim: ReplayClaim, retentionSeconds: number): CommitResult {
     const entry = this.live(claim.key)
     if (entry && entry.owner !== claim.owner && entry.until > this.now) {
-      const isRerun = entry.isDone && claim.position !== undefined && entry.position === claim.position
+      const isRerun = entry.isDone && isPlace(claim.position) && entry.position === claim.position
       if (!isRerun) return 'lost'
     }
     const until = Math.max(entry?.isDone ? entry.until : 0, this.now + retentionSeconds)
@@ -71,12 +71,17 @@ export type Step = { readonly step: 'begin' | 'commit' | 'release' | 'renew'; re
 
 export type Wait = { readonly step: 'wait'; readonly seconds: number }
 
+/** An empty position is none. */
+function isPlace(position: string | undefined): boolean {
+  return position !== undefined && position !== ''
+}
+
 // Owners are unique per delivery, so an owner has one key and one position; small sets make them meet.
 const claims = fc
   .record({
     key: fc.constantFrom('k0', 'k1', 'k2', 'k3', 'k4', 'k5'),
     digest: fc.oneof({ weight: 9, arbitrary: fc.constant('digest') }, { weight: 1, arbitrary: fc.constant('other') }),
-    position: fc.constantFrom(undefined, 'p0', 'p1'),
+    position: fc.constantFrom(undefined, '', 'p0', 'p1'),
     delivery: fc.nat(2),
   })
   // One of three deliveries was asked for by the consumer itself.
