@@ -98,6 +98,8 @@ export class GuardedConsumer {
       await subscribing
     }) as never)
     override(consumer, 'run', (async (config: RunConfig = {}) => {
+      // kafkajs does nothing where it runs already.
+      if (!isConfluent(consumer) && isConsuming(consumer)) return original.run(this.#guarded(config))
       // kafkajs forgets what was sought before, and the Confluent client keeps it.
       if (isConfluent(consumer)) this.#followRebalances()
       else this.#forgetSeeks()
