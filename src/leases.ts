@@ -127,8 +127,7 @@ export class Leases {
   }
 
   #forget(lease: HeldLease): void {
-    lease.claim = undefined
-    lease.received = undefined
+    lease.forget()
     this.#leave(lease)
   }
 
@@ -195,19 +194,29 @@ const LEFT = -1
 class HeldLease implements Lease {
   /** undefined once it has ended: whoever keeps the message keeps its lease */
   claim: ReplayClaim | undefined
-  received: ReceivedMessage | undefined
   readonly retentionSeconds: number
   /** among all that are renewed */
   place: number
   readonly #leases: Leases
+  /** private, so that printing a message does not print its token */
+  #received: ReceivedMessage | undefined
   #ended: boolean | Promise<boolean> | undefined
 
   constructor(leases: Leases, claim: ReplayClaim, received: ReceivedMessage, retentionSeconds: number, place: number) {
     this.#leases = leases
     this.claim = claim
-    this.received = received
+    this.#received = received
     this.retentionSeconds = retentionSeconds
     this.place = place
+  }
+
+  get received(): ReceivedMessage | undefined {
+    return this.#received
+  }
+
+  forget(): void {
+    this.claim = undefined
+    this.#received = undefined
   }
 
   commit(): boolean | Promise<boolean> {

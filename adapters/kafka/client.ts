@@ -44,9 +44,9 @@ export interface EachMessagePayload {
 }
 
 export interface OffsetList {
-  readonly topics: readonly {
+  readonly topics?: readonly {
     readonly topic: string
-    readonly partitions: readonly { readonly partition: number; readonly offset: string }[]
+    readonly partitions?: readonly { readonly partition: number; readonly offset: string }[]
   }[]
 }
 

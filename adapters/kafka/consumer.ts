@@ -89,15 +89,18 @@ export class GuardedConsumer {
       commitOffsets: originalOf(consumer, 'commitOffsets') as Asynchronous,
     }
     this.#listen()
-    override(consumer, 'subscribe', (async (subscription: Subscription) => {
+    override(consumer, 'subscribe', (async (subscription?: Subscription) => {
       const subscribing = original.subscribe(subscription)
-      // Whoever does not wait runs with what it subscribes to.
-      for (const topic of subscription.topics ?? [subscription.topic]) {
+      // Whoever does not wait runs with what it subscribes to. What cannot be subscribed to is the client's to refuse.
+      const topics = subscription?.topics
+      for (const topic of Array.isArray(topics) ? topics : [subscription?.topic]) {
         if (typeof topic === 'string' && !topic.startsWith('^')) this.#deadLetters.add(topic)
       }
       await subscribing
     }) as never)
     override(consumer, 'run', (async (config: RunConfig = {}) => {
+      // kafkajs does nothing where it runs already.
+      if (!isConfluent(consumer) && isConsuming(consumer)) return original.run(this.#guarded(config))
       // kafkajs forgets what was sought before, and the Confluent client keeps it.
       if (isConfluent(consumer)) this.#followRebalances()
       else this.#forgetSeeks()
@@ -127,7 +130,7 @@ export class GuardedConsumer {
       original.seek(position)
       this.#partition(position.topic, position.partition).seek(Number(position.offset))
     }) as never)
-    override(consumer, 'pause', ((topics: readonly TopicPartitions[]) => {
+    override(consumer, 'pause', ((topics: readonly TopicPartitions[] = []) => {
       const resume = original.pause(topics)
       // Whoever pauses gets nothing more; what the handlers have in hand is still theirs.
       for (const { topic, partitions } of topics) {
@@ -318,7 +321,7 @@ export class GuardedConsumer {
 
 interface Subscription {
   readonly topic?: unknown
-  readonly topics?: readonly unknown[]
+  readonly topics?: unknown
 }
 
 interface WithEvents {

@@ -12,6 +12,7 @@ import {
 } from './client.ts'
 import { FORMS, type Form } from './dead-letter-form.ts'
 import type { KafkaRecord } from './index.ts'
+import { GZIP, samePartition, sendWritten } from './kafkajs-letters.ts'
 import { copyToBytes, snapshot } from './message.ts'
 
 /** How dead letters leave, whatever the client. */
@@ -23,8 +24,8 @@ interface Outlet {
   send(topic: string, messages: readonly OutgoingMessage[], gzip: boolean): Promise<unknown>
   /** false: it has no way to compress */
   readonly gzip: boolean
-  /** whether the client gathers by itself what is sent one by one, and tells what became of each */
-  readonly gathers: boolean
+  /** The client gathers by itself what is sent one by one, or says nothing of what it lost of several. */
+  readonly oneByOne: boolean
   close(): Promise<void>
 }
 
@@ -163,7 +164,7 @@ export class DeadLetterSink {
     for (let start = 0; start < waiting.length; ) {
       let bytes = 0
       let end = start
-      for (; end < waiting.length && end - start < (outlet.gathers ? 1 : MAX_REQUEST_LETTERS); end++) {
+      for (; end < waiting.length && end - start < (outlet.oneByOne ? 1 : MAX_REQUEST_LETTERS); end++) {
         bytes += waiting[end]?.size ?? 0
         if (bytes > MAX_REQUEST_BYTES && end > start) break
       }
@@ -196,9 +197,6 @@ function lengthOf(value: unknown): number {
   return typeof value === 'string' || value instanceof Uint8Array ? Buffer.byteLength(value) : 0
 }
 
-/** kafkajs's number for gzip. */
-const GZIP = 1
-
 type Send = (record: object) => Promise<unknown>
 
 /** The captured original: a forged token must not come out signed. */
@@ -224,7 +222,7 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
       existing: (topics) => existing(dependentAdmin.call(producer), topics),
       send: (topic, messages) => send({ topic, messages: copies(messages) }),
       gzip: false,
-      gathers: true,
+      oneByOne: true,
       close: async () => undefined,
     }
   }
@@ -235,7 +233,7 @@ export async function outletOfProducer(producer: ProducerLike): Promise<Outlet> 
       void (await sendBatch({ topicMessages: topics.map((topic) => ({ topic, messages: [] })) })),
     send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
     gzip: true,
-    gathers: false,
+    oneByOne: true,
     close: async () => undefined,
   }
 }
@@ -272,7 +270,7 @@ export async function outletOfKafka(kafka: KafkaLike): Promise<Outlet> {
       return sendOf(packing)({ topic, messages: copies(messages) })
     },
     gzip: true,
-    gathers: true,
+    oneByOne: true,
     close: async () => {
       await plain.disconnect()
       if (packs !== undefined) await packing.disconnect()
@@ -287,22 +285,10 @@ async function outletOfKafkajs(make: (config: object) => ProducerLike, admin: ()
   return {
     prepare: (topics) => createAbsent(admin(), topics),
     existing: (topics) => existing(admin(), topics),
-    send: (topic, messages, gzip) => send({ topic, messages, acks: -1, ...(gzip && { compression: GZIP }) }),
+    send: (topic, messages, gzip) => sendWritten(send, topic, messages, gzip),
     gzip: true,
-    gathers: false,
+    oneByOne: false,
     close: () => producer.disconnect(),
-  }
-}
-
-/** Dead letters of one key stay in order, as the default partitioner would have it, without its warning at the start. */
-function samePartition(): (choice: { partitionMetadata: readonly unknown[]; message: OutgoingMessage }) => number {
-  let next = 0
-  return ({ partitionMetadata, message }) => {
-    const { key } = message
-    if (key === null || key === undefined) return next++ % partitionMetadata.length
-    let sum = 0
-    for (const byte of Buffer.from(key as Uint8Array)) sum = (sum * 31 + byte) >>> 0
-    return sum % partitionMetadata.length
   }
 }
 

@@ -286,8 +286,8 @@ class GuardedBatch implements InHand {
     if (!(await this.#commitsWritten())) throw new LetGoError()
     await this.#payload.commitOffsetsIfNecessary(offsets)
     const { topic, partition } = this.#payload.batch
-    for (const { partitions } of offsets?.topics.filter((entry) => entry.topic === topic) ?? []) {
-      const own = partitions.find((entry) => entry.partition === partition)
+    for (const { partitions } of offsets?.topics?.filter((entry) => entry.topic === topic) ?? []) {
+      const own = partitions?.find((entry) => entry.partition === partition)
       if (own !== undefined) await this.#partition.commitUpTo(BigInt(own.offset) - 1n)
     }
   }

@@ -34,6 +34,11 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
     const read = (topic: string, destination: string, message: OutgoingMessage): OutgoingMessage => {
       const copy = snapshot(message, confluent ? copyToBytes : copyBytes)
       checkHeaders(topic, copy)
+      // kafkajs refuses it, and prints it: no token of it may exist.
+      if (!confluent && copy.value === undefined) {
+        delete (copy.headers as Record<string, unknown>)[TOKEN_HEADER]
+        return copy
+      }
       if (options.preserveToken && keepsToken(message, copy, destination, topic)) return copy
       copies.push(copy)
       unsigned.push(toMessage(destination, copy))

@@ -61,9 +61,14 @@ export class Ledger {
     return readFileSync(this.effectsFile, 'utf8').split('\n').slice(0, -1)
   }
 
-  get isHandled(): boolean {
+  /** How many good ones were not handled yet. */
+  get left(): number {
     const handled = new Set(this.effects())
-    return this.good.every((name) => handled.has(name))
+    return this.good.filter((name) => !handled.has(name)).length
+  }
+
+  get isHandled(): boolean {
+    return this.left === 0
   }
 
   /** Whether each forged message is among the dead letters. */

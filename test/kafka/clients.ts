@@ -3,6 +3,7 @@ import { consumerTests } from './consumers.ts'
 import { deadLetteringTests } from './dead-lettering.ts'
 import { endingTests } from './endings.ts'
 import { exactlyOnceTests } from './exactly-once.ts'
+import { groupTests } from './groups.ts'
 import { holdingTests } from './holding.ts'
 import { producerTests } from './producers.ts'
 import { retryTests } from './retries.ts'
@@ -19,6 +20,7 @@ export function clientTests(open: OpenScene): void {
   describe('retries', () => retryTests(open))
   describe('exactly once', () => exactlyOnceTests(open))
   describe('consumers that are moved', () => rewindTests(open))
+  describe('groups that change', () => groupTests(open))
   describe('consumers end', () => endingTests(open))
   describe('consumers that hold a record', () => holdingTests(open))
 }

@@ -155,4 +155,19 @@ export function deadLetteringTests(open: OpenScene): void {
       expect(failures).toEqual([])
     },
   )
+
+  it('of records before the first good one of a batch happens once, though the handler fails', async () => {
+    const scene = await open()
+    await scene.send(scene.forge(2), { signed: false })
+    await scene.send([{ value: 'good' }])
+    let calls = 0
+    await scene.consume({
+      eachBatch: async () => {
+        if (calls++ < 2) throw new Error('not yet')
+      },
+    })
+    await expect.poll(() => scene.committed()).toBe('3')
+    expect(calls).toBe(3)
+    expect(await scene.read(`${scene.topic}-dlt`, 2)).toHaveLength(2)
+  })
 }

@@ -28,6 +28,53 @@ describe.skipIf(brokers === undefined)('with kafkajs', () => {
     return count
   }
 
+  it('consumers refuse what cannot be asked for as plain ones do, and go on', async () => {
+    const scene = await open()
+    const outcomes: unknown[][] = []
+    for (const wrapped of [true, false]) {
+      const kafka = scene.kafka()
+      if (wrapped) wrapConsumer(kafka, scene.verifier, { onVerdict: () => undefined })
+      const consumer = scene.library.consumer(kafka, `group-${scene.topic}-${wrapped}`)
+      onTestFinished(() => consumer.disconnect())
+      await consumer.connect()
+      const outcome = async (ask: () => unknown): Promise<unknown> => {
+        try {
+          return typeof (await ask())
+        } catch (error) {
+          return [(error as Error).name, (error as Error).message]
+        }
+      }
+      const heard: unknown[] = []
+      for (const subscription of [undefined, null, {}, { topic: 1 }, { topics: 1 }, { topics: {} }, { topics: [1] }]) {
+        heard.push(await outcome(() => consumer.subscribe(subscription as never)))
+      }
+      await scene.send([{ value: 'good' }])
+      const got: unknown[] = []
+      await scene.library.run(consumer, [scene.topic], {
+        eachBatch: async ({ commitOffsetsIfNecessary }) => {
+          for (const offsets of [undefined, null, { topics: [] }, {}]) {
+            got.push(await outcome(() => commitOffsetsIfNecessary(offsets as never)))
+          }
+        },
+      })
+      await expect.poll(() => got.length).toBeGreaterThanOrEqual(4)
+      for (const topics of [undefined, null, 1, [], [{}], [{ topic: scene.topic, partitions: 'x' }]]) {
+        heard.push(await outcome(() => consumer.pause(topics as never)))
+        heard.push(await outcome(() => consumer.commitOffsets(topics as never)))
+      }
+      for (const position of [
+        undefined,
+        {},
+        { topic: scene.topic },
+        { topic: scene.topic, partition: 0, offset: '-5' },
+      ]) {
+        heard.push(await outcome(() => consumer.seek(position as never)))
+      }
+      outcomes.push([...heard, ...got.slice(0, 4)])
+    }
+    expect(outcomes[0]).toEqual(outcomes[1])
+  })
+
   it.each(['stop', 'disconnect'] as const)(
     'consumers that run again after %s write dead letters, and leave nothing open',
     async (end) => {

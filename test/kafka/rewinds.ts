@@ -104,6 +104,16 @@ export function rewindTests(open: OpenScene): void {
     await expect.poll(() => scene.committed()).toBe('5')
   })
 
+  it('that are told to run while they do go on to what they sought', async ({ skip }) => {
+    const { scene, got, skipped, start } = await openRewinding(open)
+    skip(scene.library.name === 'confluent', 'it refuses a second run')
+    const consumer = await start(runOf('eachMessage', got))
+    await expect.poll(() => scene.committed()).toBe('3')
+    consumer.seek({ topic: scene.topic, partition: 0, offset: '0' })
+    await consumer.run(runOf('eachMessage', got))
+    await expect.poll(() => [got, skipped]).toEqual([[...ALL, ...ALL], []])
+  })
+
   it('whose handler fails in the middle of what was sought get that again, and not what they had got by then', async () => {
     const { scene, got, skipped, start } = await openRewinding(open)
     let failures = 0

@@ -14,6 +14,10 @@ const consumer = kafka.consumer({
   sessionTimeout: 6_000,
   retry,
 })
+// One that gives up is begun anew by what watches over its process.
+consumer.on(consumer.events.CRASH, ({ payload }) => {
+  if (!payload.restart) process.exit(1)
+})
 await consumer.connect()
 await consumer.subscribe({ topic: job.topic, fromBeginning: true })
 await consumer.run({

@@ -57,6 +57,23 @@ describe('what a consumer asked for again', () => {
     expect(handled(progress, 0, 1)).toEqual([0, 1])
   })
 
+  it('is the first record alone where that was all it had reached', () => {
+    const progress = new Progress()
+    again(progress, 0)
+    progress.seek(0)
+    expect(handled(progress, 0, 1)).toEqual([0])
+  })
+
+  it('a record that is through after later ones were does not bring those back', () => {
+    const progress = new Progress()
+    again(progress, 0, 1, 2)
+    progress.seek(0)
+    const [first, second] = [progress.arrive(0), progress.arrive(1)]
+    if (second !== undefined) handledAgain(second, 1)
+    if (first !== undefined) handledAgain(first, 0)
+    expect(again(progress, 0, 1, 2)).toEqual([2])
+  })
+
   it('reaches as far as the seek before it did', () => {
     const progress = new Progress()
     again(progress, 0, 1, 2, 3)
