@@ -33,6 +33,8 @@ export function signSends(producer: ProducerLike, signer: Signer, options: Produ
     const unsigned: Message[] = []
     const read = (topic: string, destination: string, message: OutgoingMessage): OutgoingMessage => {
       const copy = snapshot(message, confluent ? copyToBytes : copyBytes)
+      // kafkajs refuses it, and its error shows all of it.
+      if (!confluent && copy.value === undefined) return withoutToken(message, copy)
       checkHeaders(topic, copy)
       // kafkajs refuses it, and prints it: no token of it may exist.
       if (!confluent && copy.value === undefined) {
@@ -119,6 +121,13 @@ function checkHeaders(topic: string, message: OutgoingMessage): void {
 /** As {@link snapshot} has copied it. */
 function isSendable(value: unknown): boolean {
   return typeof value === 'string' || Buffer.isBuffer(value)
+}
+
+/** What the client will refuse: as it was given, but for a token. */
+function withoutToken(given: OutgoingMessage, copy: { headers?: object | undefined }): OutgoingMessage {
+  if (given.headers) delete (copy.headers as Record<string, unknown>)[TOKEN_HEADER]
+  else delete copy.headers
+  return copy as OutgoingMessage
 }
 
 function isTopicMessages(entry: unknown): entry is TopicMessages {
