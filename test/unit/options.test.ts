@@ -284,10 +284,11 @@ const SUBJECTS: Subject[] = [
   },
   {
     name: 'RedisReplayStore.forecast',
-    call: (options) => RedisReplayStore.forecast({ messagesPerSecond: 1, ...(options as object) }),
+    call: (options) => RedisReplayStore.forecast(options),
     good: { messagesPerSecond: 5, maxAgeSeconds: 60 },
     bad: { messagesPerSecond: [0, '5', null], maxAgeSeconds: [0, '5'] },
     misspelt: ['maxAge', 'maxAgeSeconds'],
+    required: { messagesPerSecond: 1 },
   },
   {
     name: 'new JwsAdapter',
