@@ -24,3 +24,16 @@ export function acrossBuilds(Class: { readonly prototype: object }, name: string
     },
   })
 }
+
+/**
+ * A weak set or map that every build of this package in a program has in common: what one has noted about an object of a
+ * client, the other knows.
+ *
+ * @param name its name in this package
+ */
+export function sharedByBuilds<State extends object>(name: string, make: () => State): State {
+  const mark = Symbol.for(`queue-key-auth.shared.${name}`)
+  const here = globalThis as { [mark: symbol]: State | undefined }
+  here[mark] ??= make()
+  return here[mark]
+}

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Admission } from './admission.ts'
 import { backOff } from './back-off.ts'
 import type { ConsumerOptions } from './consumer-options.ts'
 import { createDeadLetter, type DeadLetter, isParked, type Returned, UnstorableError } from './dead-letter.ts'
@@ -9,7 +10,7 @@ import { ReplayClaims } from './replay/claims.ts'
 import type { BeginResult, ReplayClaim } from './replay/replay-store.ts'
 import { Reporter } from './reporter.ts'
 import { isThenable } from './thenable.ts'
-import { Authorized, type Deferred, type Refused, type Rejected, type Skipped, type Verdict } from './verdict.ts'
+import { Authorized, type Deferred, type Refused, type Rejected, type Skipped } from './verdict.ts'
 import type { Verified } from './verified.ts'
 import type { CheckResult, Verifier } from './verifier.ts'
 
@@ -43,38 +44,7 @@ export interface Delivery<Native = unknown> {
   held?(): void
 }
 
-/** The permission to handle a message, and what has to be said when that is over. */
-export class Admission implements Omit<Lease, 'lapse'> {
-  readonly verdict: Verdict
-  /** undefined when the message passes as it is, authorized or not: observed, or accepted unsigned */
-  readonly verified: Verified | undefined
-  /** undefined when no replay store is asked */
-  readonly claim: ReplayClaim | undefined
-  /** held from right before the handler on */
-  lease: Lease = NO_LEASE
-
-  constructor(verdict: Verdict, verified?: Verified, claim?: ReplayClaim) {
-    this.verdict = verdict
-    this.verified = verified
-    this.claim = claim
-  }
-
-  commit(): boolean | Promise<boolean> {
-    return this.lease.commit()
-  }
-
-  release(): void | Promise<void> {
-    return this.lease.release()
-  }
-
-  passOn(destination: string, queue?: string): void | Promise<void> {
-    return this.lease.passOn(destination, queue)
-  }
-
-  lapse(): void | Promise<void> {
-    return this.lease.lapse()
-  }
-}
+export { Admission } from './admission.ts'
 
 export interface GuardOptions<Native = unknown> extends ConsumerOptions<Native> {
   /** when it aborts, held messages are let go: they stay unsettled, for the transport to give back */

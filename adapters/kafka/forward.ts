@@ -1,3 +1,4 @@
+import { sharedByBuilds } from '../../src/across-builds.ts'
 import { type Headers, type HeaderValue, TOKEN_HEADER } from '../../src/message.ts'
 import { Inspection, inspectionOf, mark } from '../../src/verdict.ts'
 import type { KafkaMessage, OutgoingMessage } from './client.ts'
@@ -25,14 +26,7 @@ export class RecordInspection extends Inspection {
  * By the headers that a handler got. Nothing is put on them, since applications list, log and compare headers. Registered,
  * so that two copies of this package in one program agree on it.
  */
-const DELIVERED: WeakMap<object, RecordInspection> = registered()
-
-function registered(): WeakMap<object, RecordInspection> {
-  const name: unique symbol = Symbol.for('queue-key-auth.kafka.headers') as never
-  const here = globalThis as { [name]?: WeakMap<object, RecordInspection> }
-  here[name] ??= new WeakMap()
-  return here[name]
-}
+const DELIVERED = sharedByBuilds('kafka.headers', () => new WeakMap<object, RecordInspection>())
 
 /** The token travels with this object from now on. */
 export function keepToken(headers: object, inspection: RecordInspection): void {

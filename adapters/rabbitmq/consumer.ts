@@ -1,41 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises'
 import { backOff } from '../../src/back-off.ts'
-import type { DeadLetter } from '../../src/dead-letter.ts'
 import { publish } from '../../src/events.ts'
 import type { Admission } from '../../src/guard.ts'
 import { quote } from '../../src/text.ts'
 import type { GuardedChannel } from './channel.ts'
 import { type AmqpMessage, type ConsumeOptions, invoke, type OnMessage } from './client.ts'
-import { AmqpDelivery } from './delivery.ts'
+import { ConsumedDelivery } from './consumed-delivery.ts'
+import type { AmqpDelivery } from './delivery.ts'
 import { controller, Holds } from './holds.ts'
 import { consumersOf, typeOf } from './inspection.ts'
 import { LEAVES, PAUSE_OF_STREAM, type Pause, pauseFor, STAYS } from './pause.ts'
 import type { ReadQueue } from './queue.ts'
 import { QueueKeeper } from './queue-keeper.ts'
 import { namesOffset, offsetOf, StreamReader } from './stream-reader.ts'
-
-const NOT_FOR_STREAMS =
-  'a stream drops tables and lists, and changes bytes that are no UTF-8: send such headers as text, or leave them unsigned'
-
-/** What a consumer was sent. */
-class ConsumedDelivery extends AmqpDelivery {
-  readonly #consumer: GuardedConsumer
-
-  constructor(channel: GuardedChannel, from: ReadQueue, raw: AmqpMessage, consumer: GuardedConsumer) {
-    super(channel, from, raw)
-    this.#consumer = consumer
-  }
-
-  handle(admission: Admission): void | Promise<void> {
-    return this.#consumer.handle(this, admission)
-  }
-
-  override deadLetter(letter: DeadLetter<AmqpMessage>): Promise<void> {
-    const isOfStream = this.from.routes.reader !== undefined && letter.reason === 'headers-mismatch'
-    return super.deadLetter(isOfStream ? { ...letter, detail: `${letter.detail}; ${NOT_FOR_STREAMS}` } : letter)
-  }
-}
 
 /** One `consume`: guards its deliveries, keeps those that cannot be judged now, and gives them back before it is too late. */
 export class GuardedConsumer {

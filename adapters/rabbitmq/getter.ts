@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sharedByBuilds } from '../../src/across-builds.ts'
 import { backOff } from '../../src/back-off.ts'
 import type { Admission } from '../../src/guard.ts'
 import type { Verifier } from '../../src/verifier.ts'
@@ -12,7 +13,7 @@ import type { ReadQueue } from './queue.ts'
 const MAX_REJECTED = 1_000
 
 /** Those that could not judge a message that a `get` took. Programs may open a channel for each `get`. */
-const UNABLE = new WeakSet<Verifier>()
+const UNABLE = sharedByBuilds('rabbitmq.unable', () => new WeakSet<Verifier>())
 
 /** What a `get` got. */
 class GotDelivery extends AmqpDelivery {

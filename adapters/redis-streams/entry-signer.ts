@@ -1,3 +1,4 @@
+import { sharedByBuilds } from '../../src/across-builds.ts'
 import type { QueuePatterns } from '../../src/authorized-keys/patterns.ts'
 import type { PreparedMessage } from '../../src/batch/prepared.ts'
 import { SetupError } from '../../src/errors.ts'
@@ -9,7 +10,7 @@ import { refuse, shorten } from './refuse.ts'
 import { parseXadd } from './xadd.ts'
 
 /** What is sent again after a reconnect, or passed on to a node, is not signed again. Kept by us alone, as others copy marks. */
-const SIGNED = new WeakSet<CommandLike>()
+const SIGNED = sharedByBuilds('redis-streams.signed', () => new WeakSet<CommandLike>())
 
 /** An XADD that was read. */
 interface Read<Made> {

@@ -1,8 +1,9 @@
+import { sharedByBuilds } from '../../src/across-builds.ts'
 import { SetupError } from '../../src/errors.ts'
 import type { CommandLike } from './client.ts'
 
 /** Why a command was refused. Kept by us alone: what stands on a command can be exchanged by others. */
-const REFUSALS = new WeakMap<CommandLike, Error>()
+const REFUSALS = sharedByBuilds('redis-streams.refusals', () => new WeakMap<CommandLike, Error>())
 
 /**
  * Makes the server turn a command down. To reject it here would leave its pipeline waiting without end, and to throw under

@@ -1,3 +1,4 @@
+import { sharedByBuilds } from '../../src/across-builds.ts'
 import type { CommandLike } from './client.ts'
 
 /**
@@ -5,7 +6,7 @@ import type { CommandLike } from './client.ts'
  * its methods, so nothing that stands on a command tells whether it is ours. There are no values, which the garbage
  * collector would keep until its next full collection.
  */
-const LISTENED = new WeakSet<CommandLike>()
+const LISTENED = sharedByBuilds('redis-streams.listened', () => new WeakSet<CommandLike>())
 
 /** Whether {@link listen} was called for it, however often it was sent and whatever became of its methods since. */
 export function isListened(command: CommandLike): boolean {

@@ -102,7 +102,7 @@ export function parseGeneration(
   return { allows, revocations: new Set([...revocations, ...misplaced]), policies, texts, faults }
 }
 
-const NO_FILES: DirectoryFiles['files'] = new Map()
+const NO_FILES: ReadonlyMap<string, Buffer | SetupError> = new Map()
 
 function noting<T>(note: (error: SetupError) => void, otherwise: T, parse: () => T): T {
   try {
