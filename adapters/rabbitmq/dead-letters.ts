@@ -67,13 +67,18 @@ export class DeadLetterSink {
       const forms = make(letter, id)
       if (!forms.every((form) => fits(form, this.#connection.frameMax))) continue
       try {
-        for (const form of forms) await this.#publish(target, form, id)
-        return
+        return await this.#publishAll(target, forms, id)
       } catch (error) {
+        // Anyone can have a message parked. Where this user may not declare a place for that, it must not hold up others.
+        if (error instanceof SetupError && target !== queue) return await this.#publishAll(queue, forms, id)
         if (!(error instanceof TurnedDown || error instanceof Unencodable)) throw error
       }
     }
     throw new UnstorableError(`the broker takes no form of it in queue ${quote(target)}`)
+  }
+
+  async #publishAll(queue: string, forms: readonly Form[], id: string): Promise<void> {
+    for (const form of forms) await this.#publish(queue, form, id)
   }
 
   /** A channel error hits every letter under way. Which one caused it shows when each is tried on a channel of its own. */

@@ -37,8 +37,10 @@ export async function pauseFor(channel: ChannelLike, queue: string, options: Con
   }
   const { autoDelete, arguments: table } = declared
   // What it has would be handled behind what the next one gets; a quorum queue that counts requeues minds its limit more.
-  const needsConsumer = table['x-queue-type'] === 'quorum'
-  const isActive = table[SINGLE_ACTIVE] === true && !(needsConsumer && countsRequeues(channel))
+  const quorum = table['x-queue-type'] === 'quorum'
+  // A consumer holds a message, which counts a requeue more: only where it is known to be needed.
+  const needsConsumer = quorum && table['x-expires'] !== undefined
+  const isActive = table[SINGLE_ACTIVE] === true && !(quorum && countsRequeues(channel))
   return { stays: autoDelete || isActive, keepAliveMs, needsConsumer }
 }
 

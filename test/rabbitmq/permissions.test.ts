@@ -50,6 +50,23 @@ describe.skipIf(!inject('startableBrokers').includes('rabbitmq'))(
       await connection.close()
     })
 
+    it('keeps with the dead letters what it may not park, which anyone can ask for', async () => {
+      const queue = await at.queue()
+      await at.raw.assertQueue(`${queue}.dlq`)
+      const headers = { 'queueauth-reason': 'key-unknown', 'queueauth-returns': '999999' }
+      at.raw.sendToQueue(queue, Buffer.from('planted'), { headers })
+      at.raw.sendToQueue(queue, Buffer.from('next'))
+      const connection = wrapConsumer(
+        await connect(server.url.replace('guest:guest', 'reader:secret')),
+        new Verifier({ keys }),
+      )
+      const channel = await connection.createChannel()
+      await channel.prefetch(1)
+      await channel.consume(queue, () => undefined)
+      expect(bodies(await at.letters(queue, 2))).toEqual(['planted', 'next'])
+      await connection.close()
+    })
+
     it('reads where its own names are used', async () => {
       const queue = await at.queue()
       const connection = wrapConsumer(
