@@ -97,6 +97,15 @@ export function checkedTable(table: object, except: string): Table {
   return copyReceived(table, names, emptyTable(), 0, MAX_COVERED_VALUES, except)
 }
 
+/** The same without a look at what its values hold: for sorting names. */
+export function topLevel(table: object): Table {
+  const copy = emptyTable()
+  for (const name of Object.keys(table)) put(copy, name, (table as Record<string, HeaderValue>)[name])
+  const prototype: unknown = Object.getPrototypeOf(table)
+  if (prototype !== Object.prototype && prototype !== null) put(copy, '__proto__', prototype as HeaderValue)
+  return copy
+}
+
 /** Whether a table that was received has one name, the token's: most have. */
 export function isTokenOnly(table: object | undefined | null): boolean {
   if (table === undefined || table === null || Object.getPrototypeOf(table) !== Object.prototype) return false

@@ -1,7 +1,7 @@
 import { REASON_HEADER, type Returned, ReturnedReader, renamedHeader } from '../../src/dead-letter.ts'
 import { isReservedHeader, TOKEN_HEADER } from '../../src/message.ts'
 import type { AmqpMessage, AmqpProperties } from './client.ts'
-import { receivedTable } from './headers.ts'
+import { topLevel } from './headers.ts'
 import { DIRECT_REPLY_TO } from './message.ts'
 
 /** What a dead letter was made from, when it comes back into a queue. Pure. */
@@ -42,7 +42,7 @@ const RETURNED = new ReturnedReader(
 export function openReturned(raw: AmqpMessage): OpenedReturn | undefined {
   const { headers } = raw.properties
   if (headers === undefined || headers === null || !Object.hasOwn(headers, REASON_HEADER)) return undefined
-  const table = receivedTable(headers)
+  const table = topLevel(headers)
   const returned = RETURNED.read(Object.entries(table))
   if (returned === undefined) return undefined
   return (isPacked(returned) && openPacked(raw, returned)) || openPlain(raw, table, returned)
