@@ -83,14 +83,6 @@ export function mark(target: object, inspection: Inspection): void {
   ;(target as Inspected)[INSPECTION] = inspection
 }
 
-/**
- * The same on a list. A spread copy of a list loses symbols anyhow, so there it is not enumerable: the list is then deeply
- * equal to one without it.
- */
-export function markList(target: object, inspection: Inspection): void {
-  Object.defineProperty(target, INSPECTION, { value: inspection, configurable: true, writable: true })
-}
-
 export function inspectionOf(target: unknown): Inspection | undefined {
   return typeof target === 'object' && target !== null ? (target as Inspected)[INSPECTION] : undefined
 }

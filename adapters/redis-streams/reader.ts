@@ -1,6 +1,6 @@
 import type { Admission, Guard } from '../../src/guard.ts'
 import { NO_HEADERS } from '../../src/message.ts'
-import { Inspection, markList } from '../../src/verdict.ts'
+import { Inspection, mark } from '../../src/verdict.ts'
 import { type Admissions, type GroupAdmissions, groupKey } from './admissions.ts'
 import type { DeadLetterSink } from './dead-letters.ts'
 import { EntryDelivery } from './delivery.ts'
@@ -272,8 +272,8 @@ function handedEntry(raw: RawEntry, fields: readonly Buffer[], admission: Admiss
   shown[1] = fields
   const entry = converted(shown, encoding) as [unknown, object]
   const inspection = new Inspection(admission.verdict, NO_HEADERS, admission.lease)
-  markList(entry, inspection)
-  markList(entry[1], inspection)
+  mark(entry, inspection)
+  mark(entry[1], inspection)
   return entry
 }
 

@@ -63,21 +63,6 @@ describe.skipIf(redisUrl === '').each(KINDS.map((kind) => [kind.name, kind] as c
     expect(senderOf(text)?.service).toBe('shop')
   })
 
-  it('hands over entries that are deeply equal to those of a plain client', async () => {
-    const { producer, consumer, key, physical } = await scene(kind)
-    const id = await producer.xadd(key, '*', 'order', '1')
-    const plain = [[id, ['order', '1']]]
-    const read = await consumer.xreadgroup('GROUP', GROUP, 'c', 'STREAMS', key, '>')
-    expect(read).toStrictEqual(Array.isArray(read) ? [[physical, plain]] : { [physical]: plain })
-    const claimed = await consumer.xclaim(key, GROUP, 'd', 0, String(id))
-    expect(claimed).toStrictEqual(plain)
-    const [, taken] = (await consumer.xautoclaim(key, GROUP, 'e', 0, '0')) as [unknown, [string, string[]][]]
-    expect(taken).toStrictEqual(plain)
-    for (const [entry] of [claimed, taken] as [string, string[]][][]) {
-      expect([senderOf(entry as object)?.service, senderOf(entry?.[1] as object)?.service]).toEqual(['shop', 'shop'])
-    }
-  })
-
   it('refuses two tokens, also two that are the same', async () => {
     const { producer, raw, physical, key, read } = await scene(kind)
     await producer.xadd(key, '*', 'a', '1')
