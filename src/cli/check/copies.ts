@@ -2,7 +2,7 @@ import { findName } from '../../authorized-keys/pattern-relations.ts'
 import { type Allow, type AuthorizedLine, createSnapshot } from '../../authorized-keys/snapshot.ts'
 
 /** For a directory in which some key may publish to several queues. */
-export const COPIES_HINT =
+export const COPIES_HINT: string =
   'on RabbitMQ, whoever copies a message by BCC between queues of one exchange that its key may publish to is not found out ' +
   'where the consumer\'s client declared no bindings: see "Copies by CC and BCC" in docs/rabbitmq.md'
 
