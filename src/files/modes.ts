@@ -73,10 +73,10 @@ async function directoriesTo(path: string): Promise<string[]> {
   /** since the last link: a mount point among them cannot be replaced from above */
   let segment: string[] = []
   let at: string = sep
-  let todo = path.split(sep).filter((part) => part !== '')
-  for (let links = 0; todo.length > 0; ) {
-    const [name = '', ...rest] = todo
-    todo = rest
+  let remaining = path.split(sep).filter((part) => part !== '')
+  for (let links = 0; remaining.length > 0; ) {
+    const [name = '', ...rest] = remaining
+    remaining = rest
     if (name === '.') continue
     if (name === '..') {
       at = dirname(at)
@@ -89,7 +89,7 @@ async function directoriesTo(path: string): Promise<string[]> {
       if (++links > MAX_LINKS) throw Object.assign(new Error('too many links'), { code: 'ELOOP' })
       const target = await readlink(next)
       if (target.startsWith(sep)) at = sep
-      todo = [...target.split(sep).filter((part) => part !== ''), ...todo]
+      remaining = [...target.split(sep).filter((part) => part !== ''), ...remaining]
       visited.push(...segment)
       segment = []
       continue

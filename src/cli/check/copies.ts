@@ -3,7 +3,7 @@ import { type Allow, type AuthorizedLine, createSnapshot } from '../../authorize
 
 /** For a directory in which some key may publish to several queues. */
 export const COPIES_HINT: string =
-  'on RabbitMQ, whoever copies a message by BCC between queues of one exchange that its key may publish to is not found out ' +
+  'on RabbitMQ, a copy by BCC to another queue of the same exchange that the key may publish to looks like the message itself ' +
   'where the consumer\'s client declared no bindings: see "Copies by CC and BCC" in docs/rabbitmq.md'
 
 /** The first line with which a key may publish to more than one queue as the same service, alone or with lines before it. */
